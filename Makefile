@@ -1,0 +1,48 @@
+# `make run` and `make test` need only python3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUN_LOCKS := base worker optimize demo
+LOCKS = $(foreach name,$(1),-r requirements/$(name).txt)
+
+.PHONY: run test check format bench shots clean
+run: $(VENV)/.run ## the whole product with demo models; flags go in ARGS="--port 9000 …"
+	@exec $(BIN)/python manage.py up $(ARGS)
+
+test: $(VENV)/.dev ## every test; browser tests skip, saying so, where Chromium is missing
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## what CI runs: lint, format, types, import contracts, missing migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.dev ## rewrite to our format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## figures of this machine, as ratios in one run
+	$(BIN)/python -m bench.throughput $(ARGS)
+
+shots: $(VENV)/.dev ## screenshots of every page into docs/screenshots/
+	$(BIN)/python -m bench.screenshots $(ARGS)
+
+# Torch first and by plain pip: a lock or a resolver would bring gigabytes of CUDA to a machine without a GPU.
+$(VENV)/.torch: requirements/torch.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements/torch.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.torch $(RUN_LOCKS:%=requirements/%.txt)
+	$(PIP) install --no-deps --require-hashes $(call LOCKS,$(RUN_LOCKS))
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(PIP) install --no-deps --require-hashes $(call LOCKS,dev)
+	@touch $@
+
+clean: ## forget the environment and the local data
+	rm -rf $(VENV) data

@@ -1,0 +1,70 @@
+"""Configuration: one frozen value, read once in `__main__` and handed down. A bad value stops the start by name."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class BadSetting(ValueError):
+    """A setting has a value that cannot be used; the message names the variable and what it takes."""
+
+
+def setting(variable: str, default: Any, help: str) -> Any:
+    return field(default=default, metadata={"variable": variable, "help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every environment variable of the data plane. `docs/configuration.md` lists the same, held there by a test."""
+
+    data: Path = setting("SWITCHYARD_DATA", Path("data"), "Folder for sockets, logs, caches, last good documents")
+    redis_url: str = setting("REDIS_URL", "", "Redis or Valkey, redis:// or unix://. Empty: files only")
+    node: str = setting("SWITCHYARD_NODE", "local", "Name of this machine in the pool")
+    pool: str = setting("SWITCHYARD_POOL", "default", "The pool that this controller runs")
+    host: str = setting("SWITCHYARD_HOST", "127.0.0.1", "Address that the gateway binds")
+    port: int = setting("SWITCHYARD_GATEWAY_PORT", 8080, "Port for inference over HTTP")
+    admin_port: int = setting("SWITCHYARD_ADMIN_PORT", 8082, "Port for /metrics and health")
+    processes: int = setting("SWITCHYARD_GATEWAY_PROCESSES", 1, "Gateway processes that share the port")
+    max_body_bytes: int = setting("SWITCHYARD_MAX_BODY_BYTES", 64 * 1024 * 1024, "Largest request body")
+    max_header_bytes: int = setting("SWITCHYARD_MAX_HEADER_BYTES", 32 * 1024, "Largest request head")
+    max_connections: int = setting("SWITCHYARD_MAX_CONNECTIONS", 20_000, "Open client connections; more are closed")
+    header_timeout_s: float = setting("SWITCHYARD_HEADER_TIMEOUT_S", 10.0, "Time to send a whole request head")
+    body_timeout_s: float = setting("SWITCHYARD_BODY_TIMEOUT_S", 60.0, "Time to send a whole request body")
+    idle_timeout_s: float = setting(
+        "SWITCHYARD_IDLE_TIMEOUT_S", 120.0, "Idle time, then a kept-alive connection is closed"
+    )
+    drain_s: float = setting("SWITCHYARD_DRAIN_S", 20.0, "Time that work in flight has to finish when a program stops")
+    log_format: str = setting("SWITCHYARD_LOG_FORMAT", "text", "text or json")
+    log_level: str = setting("SWITCHYARD_LOG_LEVEL", "info", "debug, info, warning or error")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> "Config":
+        """Read the environment; `overrides` (from flags) win where they are not None. Raises BadSetting."""
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            given = overrides.pop(item.name, None)
+            variable = item.metadata["variable"]
+            if given is None and environ.get(variable, "") != "":
+                given = environ[variable]
+            if given is not None:
+                values[item.name] = read_value(variable, given, type(item.default))
+        if overrides:
+            raise TypeError(f"No such setting: {', '.join(overrides)}")
+        return cls(**values)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.data / "run"
+
+
+def read_value(variable: str, given: Any, kind: type) -> Any:
+    wanted = Path if issubclass(kind, Path) else kind
+    try:
+        value = wanted(given)
+    except (TypeError, ValueError):
+        raise BadSetting(f"{variable}={given!r} is not usable: it takes {kind.__name__}, such as {kind(1)}.") from None
+    if wanted in (int, float) and value < 0:
+        raise BadSetting(f"{variable}={given!r} is negative; it takes zero or more.")
+    return value.absolute() if isinstance(value, Path) else value

@@ -1,0 +1,30 @@
+"""One line an event, the same in every program: text for people, JSON for machines."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_log(program: str, log_format: str = "text", level: str = "info") -> None:
+    """Set up structlog for this process. Call once, in `__main__`, before anything logs."""
+    json_lines = log_format == "json"
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if json_lines else structlog.processors.ExceptionRenderer(),
+            structlog.processors.JSONRenderer()
+            if json_lines
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(program=program)
+
+
+def get_log() -> structlog.typing.FilteringBoundLogger:
+    return structlog.get_logger()

@@ -1,0 +1,311 @@
+"""Spec: what is wanted. The console writes it; gateways and the controller read it.
+
+Every document carries `(epoch, generation)`. The epoch changes when a database is created or restored, so a restored
+backup neither freezes nor deletes anything; the generation rises by one with each change of that document. A reader
+takes a document only when its pair is newer than the one in force. Deletion is a tombstone (`deleted`); an absent
+document means "no news". Redis key names stand at the end, beside what they hold.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from enum import Enum
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from inference.errors import BadDocument
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+Scalar = str | int | float | bool | None
+
+
+class Format(str, Enum):
+    SAFETENSORS = "safetensors"
+    ONNX = "onnx"
+    PT2 = "pt2"
+    TORCHSCRIPT = "torchscript"
+
+
+class StageKind(str, Enum):
+    PREPROCESS = "preprocess"
+    INFER = "infer"
+    POSTPROCESS = "postprocess"
+
+
+class DeviceKind(str, Enum):
+    ANY = "any"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Document(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Base of all that is stored or sent between programs: frozen, strict, readable JSON."""
+
+
+class TensorSpec(Document):
+    """One tensor of a signature. `shape` has -1 where it varies; axis 0 is the batch, always -1."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    ragged_axes: tuple[int, ...] = ()  # axes padded to the longest of a batch
+    pad_value: float = 0.0
+    finite: bool = False  # refuse NaN and infinity: of a client with 400, of the model with 500
+
+
+class Signature(Document):
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class ArtifactFile(Document):
+    path: str  # relative, forward slashes, no ..
+    sha256: Digest
+    size_bytes: Annotated[int, Meta(ge=0)]
+
+
+class Artifact(Document):
+    """Content-addressed files. File `sha256` lies at `<store>/sha256/<first two>/<sha256>`."""
+
+    digest: Digest  # artifact_digest(files)
+    files: tuple[ArtifactFile, ...]
+    store: str  # file:///… or s3://…
+
+
+class Stage(Document):
+    """One step of a version. `use` names a processor, or for `infer` is empty: the version's format decides."""
+
+    name: Name
+    kind: StageKind
+    signature: Signature  # what it takes out of, and adds to, the tensors at hand
+    use: str = ""
+    config: dict[str, Scalar | list[Scalar]] = {}
+
+
+class BatchPolicy(Document):
+    max_size: Positive = 32  # rows
+    max_wait_s: Annotated[float, Meta(ge=0, le=10)] = 0.0
+
+
+class QueuePolicy(Document):
+    max_requests: Positive = 512
+    timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
+
+
+class ScalePolicy(Document):
+    min_replicas: Annotated[int, Meta(ge=0)] = 1
+    max_replicas: Positive = 1
+
+
+class Unit(Document):
+    """A run of consecutive stages in one process, with replicas of its own."""
+
+    name: Name
+    stages: tuple[Name, ...]
+    device: DeviceKind = DeviceKind.ANY
+    threads: Annotated[int, Meta(ge=0)] = 0  # 0: the node's cores shared among its CPU replicas
+    batch: BatchPolicy = BatchPolicy()
+    queue: QueuePolicy = QueuePolicy()
+    scale: ScalePolicy = ScalePolicy()
+
+
+class Version(Document):
+    number: Positive
+    digest: Digest  # version_digest(): artifact, signature, stages, units' stage lists
+    format: Format
+    artifact: Artifact
+    signature: Signature
+    stages: tuple[Stage, ...]
+    units: tuple[Unit, ...]
+    native: bool = False  # a user with the right accepted that loading this format runs code
+
+
+class Weight(Document):
+    version: Positive
+    percent: Percent
+
+
+class Assignment(str, Enum):
+    REQUEST = "request"  # each request drawn anew
+    KEY = "key"  # X-Canary-Key, else the API key: the same version every time
+
+
+class Rule(Document):
+    """First matching rule wins over weights. Both conditions, where given, must hold."""
+
+    version: Positive
+    header: str = ""
+    equals: str = ""
+    api_key: str = ""
+
+
+class ShadowCopy(Document):
+    version: Positive
+    percent: Percent
+
+
+class Traffic(Document):
+    weights: tuple[Weight, ...] = ()  # sum 100 while a version serves; empty: nothing is served
+    assignment: Assignment = Assignment.REQUEST
+    salt: str = ""
+    rules: tuple[Rule, ...] = ()
+    shadows: tuple[ShadowCopy, ...] = ()
+
+
+class Guard(Document):
+    metric: str  # error_rate | latency | slo_error_rate | invalid_output
+    limit: float
+    quantile: float = 0.0
+
+
+class Step(Document):
+    percent: Percent
+    bake_s: Annotated[float, Meta(ge=0)]
+    manual: bool = False
+
+
+class RolloutPlan(Document):
+    """A plan is spec; its progress is `status.Effective`. A stopped rollout stays stopped until a new id comes."""
+
+    id: str
+    stable: Positive
+    canary: Positive
+    steps: tuple[Step, ...]
+    guards: tuple[Guard, ...] = ()
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+
+
+class CachePolicy(Document):
+    enabled: bool = False
+    strategy: str = "adaptive"
+    max_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    max_entries: Annotated[int, Meta(ge=0)] = 100_000
+    ttl_s: Annotated[float, Meta(gt=0)] = 600.0
+
+
+class Slo(Document):
+    latency_p95_s: Annotated[float, Meta(gt=0)] | None = None
+    error_percent: Percent | None = None
+
+
+class ModelSpec(Document):
+    name: Name
+    epoch: str
+    generation: Annotated[int, Meta(ge=0)]
+    versions: tuple[Version, ...] = ()  # live ones: to be loaded and addressable
+    aliases: dict[str, int] = {}
+    traffic: Traffic = Traffic()
+    rollout: RolloutPlan | None = None
+    cache: CachePolicy = CachePolicy()
+    slo: Slo = Slo()
+    pool: Name = "default"
+    deleted: bool = False
+
+
+class ApiKey(Document):
+    """What a gateway must know of a key; never the key itself."""
+
+    id: str
+    name: str
+    sha256: Digest
+    scopes: tuple[str, ...]  # read | infer | operate | rollout | admin
+    models: tuple[str, ...] | None = None  # None: all
+    expires_at_s: float | None = None  # Unix time
+
+
+class KeysSpec(Document):
+    """All valid keys in one document: a revoked key is simply gone."""
+
+    epoch: str
+    generation: Annotated[int, Meta(ge=0)]
+    keys: tuple[ApiKey, ...] = ()
+
+
+class PoolSpec(Document):
+    name: Name
+    epoch: str
+    generation: Annotated[int, Meta(ge=0)]
+    driver: str = "local"
+    devices: tuple[str, ...] = ("cpu",)  # cpu | cuda:0 …
+    max_workers: Positive = 8
+    spares: Annotated[int, Meta(ge=0)] = 1  # warm processes with torch imported, not yet a replica
+    deleted: bool = False
+
+
+class PriceSpec(Document):
+    name: Name  # a device kind, such as cpu or h100
+    epoch: str
+    generation: Annotated[int, Meta(ge=0)]
+    nano_usd_per_hour: Annotated[int, Meta(ge=0)] = 0
+    deleted: bool = False
+
+
+class IntentAction(str, Enum):
+    RUN = "run"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ADVANCE = "advance"
+    PROMOTE = "promote"
+    ABORT = "abort"
+
+
+class Intent(Document):
+    """An operator's numbered request on a rollout; `generation` is the number."""
+
+    rollout: str
+    epoch: str
+    generation: Annotated[int, Meta(ge=0)]
+    action: IntentAction
+    by: str
+    reason: str = ""
+
+
+class LocalSpec(Document):
+    """The file of `python -m inference local --spec FILE`: every document of one machine."""
+
+    models: tuple[ModelSpec, ...] = ()
+    keys: KeysSpec | None = None
+    pool: PoolSpec | None = None
+
+
+DocumentKind = TypeVar("DocumentKind", bound=Document)
+
+
+def decode(raw: bytes | str, kind: type[DocumentKind]) -> DocumentKind:
+    """Decode one document strictly: unknown fields and wrong types raise BadDocument with the path of the fault."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadDocument(f"This is not a valid {kind.__name__}: {error}.") from error
+
+
+def encode(document: Document) -> bytes:
+    return msgspec.json.encode(document)
+
+
+def artifact_digest(files: Iterable[ArtifactFile]) -> str:
+    """sha256 over `<sha256>  <path>` lines in path order, as `sha256sum` prints them."""
+    lines = (f"{file.sha256}  {file.path}\n" for file in sorted(files, key=lambda file: file.path))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def version_digest(artifact: str, signature: Signature, stages: tuple[Stage, ...]) -> str:
+    """What makes two versions answer alike: artifact, signature and stages. Cache keys and replicas are bound to it."""
+    return hashlib.sha256(msgspec.json.encode([artifact, signature, stages], order="sorted")).hexdigest()
+
+
+# Redis. A document of kind K and key N is field N of hash DOCUMENTS[K]; each write adds (kind, key, revision) to FEED.
+DOCUMENTS = "sy:doc:{kind}"
+FEED = "sy:feed"
+FEED_REVISION = "sy:feed:revision"
+FEED_LENGTH = 10_000
+KINDS: dict[str, type[Document]] = {
+    "spec": ModelSpec, "keys": KeysSpec, "pool": PoolSpec, "price": PriceSpec, "intent": Intent,
+}  # fmt: skip
+KEYS_NAME = "all"  # the one key under which the keys document lies

@@ -1,0 +1,166 @@
+"""Status: what is in force and what is so. The data plane writes it; the console mirrors and shows it.
+
+`Effective` and `Endpoints` come from the controller that holds the lease (`fence` is its fencing token: a document of
+a lower fence is refused). Worker and gateway status, and telemetry, are reports: the newest wins, old ones expire.
+"""
+
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta
+
+from inference.spec import Digest, Document, Name, Weight
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class ReplicaState(str, Enum):
+    STARTING = "starting"
+    LOADING = "loading"
+    WARMING = "warming"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"  # gave up for now; `reason` says why, `retry_at_s` when it is tried again
+    STOPPED = "stopped"
+
+
+class Effective(Document):
+    """What gateways route by, one a model."""
+
+    name: Name
+    epoch: str
+    generation: Count  # of the spec it was decided from
+    fence: Count
+    revision: Count = 0  # rises with each change under one generation
+    weights: tuple[Weight, ...] = ()
+    rollout: str = ""
+    step: int = -1
+    salt: str = ""
+    stopped: bool = False
+
+
+class Endpoint(Document):
+    """One replica. Only `ready` ones get new work; `draining` ones finish what they hold."""
+
+    replica: str
+    address: str  # unix:/path or tls:host:port
+    model: Name
+    version: int
+    digest: Digest  # of the version
+    unit: Name
+    device: str
+    state: ReplicaState
+    node: str = "local"
+
+
+class Endpoints(Document):
+    pool: Name
+    fence: Count
+    revision: Count
+    replicas: tuple[Endpoint, ...] = ()
+
+
+class Reading(Document):
+    """A measured value, or why there is none. Never a zero that was not measured."""
+
+    value: float | None
+    reason: str = ""
+
+
+class WorkerStatus(Document):
+    """A replica as its controller and its own heartbeat see it; sent at least once a second."""
+
+    replica: str
+    pool: Name
+    node: str
+    model: str
+    version: int
+    unit: str
+    digest: str
+    device: str
+    device_name: str
+    state: ReplicaState
+    pid: int
+    at_s: float  # Unix time of the last heartbeat
+    started_at_s: float
+    restarts: Count = 0
+    in_flight: Count = 0
+    batches: Count = 0
+    rows: Count = 0
+    busy: Reading = Reading(value=None, reason="not measured yet")  # percent of the last second spent in the model
+    device_use: Reading = Reading(value=None, reason="not measured yet")  # percent
+    memory_used_bytes: Reading = Reading(value=None, reason="not measured yet")
+    memory_total_bytes: Reading = Reading(value=None, reason="not measured yet")
+    rss_bytes: Count = 0
+    load_s: float | None = None
+    reason: str = ""
+    retry_at_s: float | None = None
+
+
+class ControllerStatus(Document):
+    id: str
+    fence: Count
+    at_s: float
+    pools: tuple[str, ...] = ()
+    spares: Count = 0
+    message: str = ""
+
+
+class GatewayStatus(Document):
+    id: str
+    at_s: float
+    started_at_s: float
+    url: str
+    processes: Count = 1
+    feed_revision: Count = 0
+    connected: bool = True  # to Redis
+    generations: dict[str, tuple[str, int]] = {}  # "spec/minilm" → (epoch, generation) in force
+
+
+class Series(Document):
+    """One second of one (model, version): counters of that second and a sketch of total latency."""
+
+    model: str
+    version: int  # 0: refused before a version was chosen
+    requests: Count = 0
+    ok: Count = 0
+    errors: dict[str, int] = {}  # by error code
+    rows: Count = 0
+    batches: Count = 0
+    cache_hits: Count = 0
+    cache_misses: Count = 0
+    latency: dict[int, int] = {}  # sketch bins: HTTP in to HTTP out, seconds
+    queue: dict[int, int] = {}  # sketch bins: waiting for a replica
+    compute_ns: Count = 0  # time in the model, shared out by rows
+
+
+class TelemetrySecond(Document):
+    gateway: str
+    second: int  # Unix time of the second that ended
+    series: tuple[Series, ...] = ()
+    waiting: Count = 0  # in all queues at the end of it
+    in_flight: Count = 0
+    dropped: Count = 0  # seconds lost since the last report, because Redis was away
+
+
+# Redis. Documents lie as in `spec`; reports are fields of hashes (newest wins) or entries of a bounded stream.
+KINDS: dict[str, type[Document]] = {"effective": Effective, "endpoints": Endpoints}
+WORKERS = "sy:status:workers"  # hash replica → WorkerStatus
+CONTROLLER = "sy:status:controller"
+GATEWAYS = "sy:status:gateways"  # hash gateway id → GatewayStatus
+TELEMETRY = "sy:telemetry"  # stream, field `d`: TelemetrySecond as JSON
+TELEMETRY_LENGTH = 4_000
+LEASE = "sy:lease:controller"
+FENCE = "sy:fence:controller"
+EVENTS = "sy:events"  # stream, field `d`: Event as JSON
+EVENTS_LENGTH = 2_000
+
+
+class Event(Document):
+    """Something happened that a person may want to see: a worker came back, a version became ready."""
+
+    at_s: float
+    kind: str  # worker.ready · worker.lost · worker.failed · version.ready · controller.adopted · gateway.joined …
+    subject: str
+    message: str
+    level: str = "info"  # info | ok | warn | bad

@@ -1,0 +1,195 @@
+"""Frames between a gateway (or controller) and a worker: `prefix | header | body`.
+
+    prefix  16 bytes, little-endian: magic "SY", version, kind, header length (u32), body length (u64)
+    header  msgpack of one of the structs below, as an array: strict types, no code, no pickle
+    body    the raw tensors of DATA and RESULT, one after another, in the order of the header
+
+Flow is by credit: the worker owns its slots and grants them; one DATA spends one credit, and the RESULT that answers it
+usually carries the credit back (`grant`), so a lone gateway never waits for a round trip. WANT tells a worker that is
+shared by several gateways who has work waiting.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+
+import msgspec
+from msgspec import Struct
+
+from inference.errors import SwitchyardError
+from inference.protocol.messages import Tensor
+
+PREFIX = struct.Struct("<2sBBIQ")
+MAGIC = b"SY"
+VERSION = 1
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024 * 1024
+
+
+class BadFrame(SwitchyardError):
+    """The peer speaks something else, or lies about lengths. The connection is closed; nothing of it is trusted."""
+
+    code = "bad_frame"
+
+
+class Kind(IntEnum):
+    HELLO = 1  # both ways, first
+    WANT = 2  # client → worker
+    GRANT = 3  # worker → client
+    DATA = 4  # client → worker: a batch
+    RESULT = 5  # worker → client: its answers
+    CANCEL = 6  # client → worker: clients of these items hung up
+    DRAIN = 7  # worker → client: no more DATA; what I hold I finish
+    HEARTBEAT = 8  # worker → controller: status.WorkerStatus as JSON in the body, sent from the work loop
+
+
+class Role(IntEnum):
+    GATEWAY = 1
+    CONTROLLER = 2  # observes: gets heartbeats, never grants
+
+
+class Header(Struct, array_like=True, gc=False):
+    """Base of the headers: positional, so a batch of 64 costs few bytes and no key look-ups."""
+
+
+class ClientHello(Header):
+    role: int
+    id: str
+    digest: str  # of the version it expects; empty for a controller
+
+
+class WorkerHello(Header):
+    replica: str
+    digest: str
+    unit: str
+    slots: int
+    max_rows: int
+
+
+class Want(Header):
+    requests: int
+
+
+class Grant(Header):
+    credits: int
+
+
+class TensorHead(Header):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+class Item(Header):
+    """One client's request inside a batch. `rows` is its share of axis 0; `deadline_ms` is time left, 0 for none."""
+
+    rows: int
+    deadline_ms: int
+    tensors: list[TensorHead]
+
+
+class Data(Header):
+    batch: int
+    items: list[Item]
+
+
+class ItemResult(Header):
+    """Outputs, or an error code (of `inference.errors`) and its message."""
+
+    tensors: list[TensorHead]
+    error: str = ""
+    message: str = ""
+
+
+class Result(Header):
+    batch: int
+    grant: int
+    items: list[ItemResult]
+    collate_ns: int = 0
+    infer_ns: int = 0
+    split_ns: int = 0
+
+
+class Cancel(Header):
+    batch: int
+    items: list[int]
+
+
+class Drain(Header):
+    reason: str = ""
+
+
+HEADERS: dict[Kind, type[Header]] = {
+    Kind.WANT: Want, Kind.GRANT: Grant, Kind.DATA: Data, Kind.RESULT: Result, Kind.CANCEL: Cancel, Kind.DRAIN: Drain,
+}  # fmt: skip
+
+encoder = msgspec.msgpack.Encoder()
+decoders = {kind: msgspec.msgpack.Decoder(header) for kind, header in HEADERS.items()}
+
+
+def pack(kind: Kind, header: Header, body: Iterable[bytes | memoryview] = ()) -> bytes:
+    """One frame as one `bytes`: a single write beats the copies it saves until bodies reach megabytes."""
+    head, parts = encoder.encode(header), list(body)
+    size = sum(len(part) for part in parts)
+    return b"".join((PREFIX.pack(MAGIC, VERSION, kind, len(head), size), head, *parts))
+
+
+def head_of(tensor: Tensor) -> TensorHead:
+    return TensorHead(tensor.name, tensor.datatype, tensor.shape, len(tensor.data))
+
+
+def tensors_of(heads: Iterable[TensorHead], body: memoryview, offset: int = 0) -> tuple[list[Tensor], int]:
+    """Views of the body, and the offset after the last. Raises BadFrame where a size runs past the end."""
+    tensors = []
+    for head in heads:
+        end = offset + head.size_bytes
+        if head.size_bytes < 0 or end > len(body):
+            raise BadFrame(f"Tensor {head.name!r} claims {head.size_bytes} bytes beyond the frame.")
+        tensors.append(Tensor(head.name, head.datatype, head.shape, body[offset:end]))
+        offset = end
+    return tensors, offset
+
+
+def check_prefix(prefix: bytes | memoryview) -> tuple[Kind, int, int]:
+    """(kind, header bytes, body bytes) of a prefix; raises BadFrame before anything is allocated for it."""
+    magic, version, kind, header_size, body_size = PREFIX.unpack_from(prefix)
+    if magic != MAGIC or version != VERSION:
+        raise BadFrame(f"Expected Switchyard frames of version {VERSION}.")
+    if header_size > MAX_HEADER_BYTES or body_size > MAX_BODY_BYTES:
+        raise BadFrame(f"A frame of {header_size} + {body_size} bytes is over the limit.")
+    try:
+        return Kind(kind), header_size, body_size
+    except ValueError:
+        raise BadFrame(f"Unknown frame kind {kind}.") from None
+
+
+def decode_header(kind: Kind, raw: bytes | memoryview, hello: type[Header] = WorkerHello) -> Header:
+    """`hello` says which side's HELLO is expected. Raises BadFrame."""
+    try:
+        return decoders[kind].decode(raw) if kind in decoders else msgspec.msgpack.decode(raw, type=hello)
+    except msgspec.DecodeError as error:
+        raise BadFrame(f"The header of a {kind.name} frame is wrong: {error}.") from error
+
+
+class FrameReader:
+    """Cuts a byte stream into frames. Bodies are views of one immutable `bytes` a frame, safe to keep."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[Kind, bytes, memoryview]]:
+        """Yield (kind, raw header, body) for each frame completed by `data`. Raises BadFrame."""
+        self.buffer += data
+        start = 0
+        while len(self.buffer) - start >= PREFIX.size:
+            kind, header_size, body_size = check_prefix(memoryview(self.buffer)[start : start + PREFIX.size].tobytes())
+            body_start = start + PREFIX.size + header_size
+            end = body_start + body_size
+            if len(self.buffer) < end:
+                break
+            header = bytes(self.buffer[start + PREFIX.size : body_start])
+            body = memoryview(bytes(self.buffer[body_start:end]))
+            start = end
+            yield kind, header, body
+        del self.buffer[:start]
