@@ -309,3 +309,27 @@ KINDS: dict[str, type[Document]] = {
     "spec": ModelSpec, "keys": KeysSpec, "pool": PoolSpec, "price": PriceSpec, "intent": Intent,
 }  # fmt: skip
 KEYS_NAME = "all"  # the one key under which the keys document lies
+
+# The one way to publish, a script, so that reading, comparing and writing are one step and nobody ever puts an older
+# document over a newer one. KEYS: hash, FEED, FEED_REVISION. ARGV: kind, key, document, FEED_LENGTH. Answers the new
+# revision, or 0 when Redis already holds the same or a newer document. Ranks: (fence, revision) where the document has
+# a fence, otherwise (epoch, generation); another epoch always replaces.
+PUBLISH = """
+local function older(held, given)
+  if given.fence then
+    local held_fence, given_fence = held.fence or -1, given.fence
+    if held_fence ~= given_fence then return held_fence < given_fence end
+    return (held.revision or 0) < (given.revision or 0)
+  end
+  return held.epoch ~= given.epoch or (held.generation or 0) < (given.generation or 0)
+end
+local raw = redis.call('HGET', KEYS[1], ARGV[2])
+if raw then
+  local readable, held = pcall(cjson.decode, raw)
+  if readable and type(held) == 'table' and not older(held, cjson.decode(ARGV[3])) then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+local revision = redis.call('INCR', KEYS[3])
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*', 'kind', ARGV[1], 'key', ARGV[2], 'revision', revision)
+return revision
+"""
