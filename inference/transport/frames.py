@@ -5,12 +5,17 @@
     body    the raw tensors of DATA and RESULT, one after another, in the order of the header
 
 Flow is by credit: the worker owns its slots and grants them; one DATA spends one credit, and the RESULT that answers it
-usually carries the credit back (`grant`), so a lone gateway never waits for a round trip. WANT tells a worker that is
-shared by several gateways who has work waiting.
+usually carries the credit back (`grant`), so a lone gateway never waits for a round trip. A credit rests with who used
+it last. A gateway with work and no credit says WANT, with the number of requests that wait (again when more wait, 0
+when none does any more); the worker then grants in turn, and takes resting credits back with a GRANT of less than
+nothing. So a client's credits are the sum of all grants less its DATA: below zero for a moment is possible and means
+"send nothing"; DATA that crossed such a GRANT is answered all the same, and so is DATA that crossed a DRAIN.
+
+The client speaks first. A worker answers each HELLO with its own and hangs up on who stays silent.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import IntEnum
 
 import msgspec
@@ -71,7 +76,7 @@ class Want(Header):
 
 
 class Grant(Header):
-    credits: int
+    credits: int  # below zero: resting credits taken back
 
 
 class TensorHead(Header):
@@ -120,12 +125,18 @@ class Drain(Header):
     reason: str = ""
 
 
+class Heartbeat(Header):
+    """Empty: the status lies in the body."""
+
+
 HEADERS: dict[Kind, type[Header]] = {
     Kind.WANT: Want, Kind.GRANT: Grant, Kind.DATA: Data, Kind.RESULT: Result, Kind.CANCEL: Cancel, Kind.DRAIN: Drain,
+    Kind.HEARTBEAT: Heartbeat,
 }  # fmt: skip
 
 encoder = msgspec.msgpack.Encoder()
 decoders = {kind: msgspec.msgpack.Decoder(header) for kind, header in HEADERS.items()}
+hello_decoders = {hello: msgspec.msgpack.Decoder(hello) for hello in (ClientHello, WorkerHello)}
 
 
 def pack(kind: Kind, header: Header, body: Iterable[bytes | memoryview] = ()) -> bytes:
@@ -166,30 +177,64 @@ def check_prefix(prefix: bytes | memoryview) -> tuple[Kind, int, int]:
 
 def decode_header(kind: Kind, raw: bytes | memoryview, hello: type[Header] = WorkerHello) -> Header:
     """`hello` says which side's HELLO is expected. Raises BadFrame."""
+    decoder = hello_decoders[hello] if kind is Kind.HELLO else decoders[kind]
     try:
-        return decoders[kind].decode(raw) if kind in decoders else msgspec.msgpack.decode(raw, type=hello)
+        return decoder.decode(raw)
     except msgspec.DecodeError as error:
         raise BadFrame(f"The header of a {kind.name} frame is wrong: {error}.") from error
 
 
+Frame = tuple[Kind, bytes, memoryview]  # kind, raw header, body
+
+
 class FrameReader:
-    """Cuts a byte stream into frames. Bodies are views of one immutable `bytes` a frame, safe to keep."""
+    """Cuts a byte stream into frames, copying only what arrives in pieces.
 
-    def __init__(self) -> None:
-        self.buffer = bytearray()
+    A body is a view of the fed `bytes`, or of memory that only this frame owns: safe to keep either way.
+    """
 
-    def feed(self, data: bytes) -> Iterator[tuple[Kind, bytes, memoryview]]:
-        """Yield (kind, raw header, body) for each frame completed by `data`. Raises BadFrame."""
-        self.buffer += data
-        start = 0
-        while len(self.buffer) - start >= PREFIX.size:
-            kind, header_size, body_size = check_prefix(memoryview(self.buffer)[start : start + PREFIX.size].tobytes())
-            body_start = start + PREFIX.size + header_size
-            end = body_start + body_size
-            if len(self.buffer) < end:
-                break
-            header = bytes(self.buffer[start + PREFIX.size : body_start])
-            body = memoryview(bytes(self.buffer[body_start:end]))
-            start = end
-            yield kind, header, body
-        del self.buffer[:start]
+    def __init__(self, max_bytes: int = MAX_HEADER_BYTES + MAX_BODY_BYTES) -> None:
+        self.max_bytes = max_bytes  # of one frame; a server keeps it small until the peer has introduced itself
+        self.held = bytearray()  # the start of a frame that is not whole yet
+        self.need = PREFIX.size  # its size as far as known
+
+    @property
+    def missing(self) -> int:
+        """Bytes that a begun frame still lacks, 0 between frames: how much to read next."""
+        return self.need - len(self.held) if self.held else 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames completed by `data`. Raises BadFrame, after which the stream is of no more use."""
+        frames, view, start = [], memoryview(data), 0
+        while start < len(view):
+            if not self.held:
+                end = start + self.size_at(view[start:])
+                if end <= len(view):
+                    frames.append(cut(view[start:end]))
+                    start = end
+                    continue
+            piece = view[start : start + max(self.need - len(self.held), 0)]
+            self.held += piece
+            start += len(piece)
+            if len(self.held) == PREFIX.size:
+                self.size_at(memoryview(self.held))
+            if len(self.held) == self.need:
+                frames.append(cut(memoryview(self.held)))
+                self.held, self.need = bytearray(), PREFIX.size
+        return frames
+
+    def size_at(self, view: memoryview) -> int:
+        """Size of the frame that starts here, or of its prefix while that is all we can ask for."""
+        self.need = PREFIX.size
+        if len(view) >= PREFIX.size:
+            _, header_size, body_size = check_prefix(view)
+            self.need += header_size + body_size
+            if self.need > self.max_bytes:
+                raise BadFrame(f"A frame of {self.need} bytes is over the limit of {self.max_bytes} here.")
+        return self.need
+
+
+def cut(frame: memoryview) -> Frame:
+    kind, header_size, _ = check_prefix(frame)
+    body_start = PREFIX.size + header_size
+    return kind, bytes(frame[PREFIX.size : body_start]), frame[body_start:]
