@@ -33,6 +33,7 @@ SECRET_KEY = read_secret()
 
 INSTALLED_APPS = [
     "console.lib",
+    "console.supervisor",
     "console.accounts",
     "console.registry",
     "console.fleet",
