@@ -18,9 +18,8 @@ import websockets
 
 STEP_S = 30.0
 LIVE_S = 15.0
-TEXT = {
-    "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["The points are set for platform two."]}]
-}
+PROTOCOL = websockets.Subprotocol("console.v1")
+TEXT = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["The points are set."]}]}
 
 
 class CheckFailed(Exception):
@@ -48,7 +47,7 @@ class Visitor:
             "X-CSRFToken": self.cookie("csrftoken"),
             "Idempotency-Key": f"check-{time.monotonic_ns()}",
         }
-        request = urllib.request.Request(self.base + path, json.dumps(body).encode(), headers)  # noqa: S310
+        request = urllib.request.Request(self.base + path, json.dumps(body).encode(), headers)
         try:
             with self.opener.open(request, timeout=STEP_S) as answer:
                 return json.loads(answer.read() or b"null")

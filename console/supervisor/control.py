@@ -16,7 +16,7 @@ Act = Callable[[str, str], Awaitable[str]]
 
 async def serve_control(path: Path, act: Act) -> asyncio.Server:
     """Answer requests with `act(verb, name)`, whose KeyError or ValueError is the caller's mistake."""
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 once, at the start
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -145,8 +145,8 @@ class Machine:
             await task
         except asyncio.CancelledError:
             return
-        except* StartFailed as failures:
-            raise failures.exceptions[0] from None
+        except BaseExceptionGroup as group:
+            raise first_failure(group) from group
 
     async def act(self, verb: str, name: str) -> str:
         """A second `up` asks: hold a program down, or let it go."""
@@ -188,3 +188,11 @@ class Machine:
         await self.supervisor.stop(STOP_ORDER, lambda: await_workers(self.options.data / "run"))
         self.facts["pids"] = {}
         write_facts(self.options.data, self.facts)
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The program that failed to start, dug out of the task groups around it; else whatever comes first."""
+    failed = group.subgroup(StartFailed) or group
+    while isinstance(failed, BaseExceptionGroup):
+        failed = failed.exceptions[0]
+    return failed

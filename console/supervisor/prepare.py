@@ -36,7 +36,9 @@ async def prepare(
         cwd=BASE_DIR,
         env=layout.environment(),
     )
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     # Secrets of an earlier start go in by stdin: arguments are readable by every user of the machine.
     process.stdin.write(json.dumps({name: known.get(name) for name in ("api_key", "admin_password")}).encode())
     process.stdin.close()
