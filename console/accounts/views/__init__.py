@@ -1,0 +1,1 @@
+"""Pages about people: settings, API keys, users, audit."""
