@@ -8,11 +8,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
 RUN_DIR = Path(tempfile.mkdtemp(prefix="sy-"))  # short: socket paths end at 107 bytes
 VALKEY_SOCKET = RUN_DIR / "valkey.sock"
@@ -23,16 +23,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def pytest_sessionfinish() -> None:
     shutil.rmtree(RUN_DIR, ignore_errors=True)
-
-
-def wait_until(what: Callable[[], object], deadline_s: float = 10.0, why: str = "") -> object:
-    """Poll until `what()` is true and return it; fail with `why` at the deadline."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"Not within {deadline_s} s: {why or what}")
 
 
 @contextlib.contextmanager
@@ -58,13 +48,13 @@ def valkey_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def valkey(valkey_server: str) -> Iterator[str]:
+def valkey(valkey_server: str) -> str:
     """URL of a Valkey that is empty at the start of the test."""
     import redis
 
     with redis.Redis.from_url(valkey_server) as client:
         client.flushall()
-    yield valkey_server
+    return valkey_server
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What tests of several folders share. Fixtures stand in the conftest files."""
