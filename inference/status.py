@@ -146,7 +146,7 @@ class TelemetrySecond(Document):
 # Redis. Documents lie as in `spec`; reports are fields of hashes (newest wins) or entries of a bounded stream.
 KINDS: dict[str, type[Document]] = {"effective": Effective, "endpoints": Endpoints}
 WORKERS = "sy:status:workers"  # hash replica → WorkerStatus
-CONTROLLER = "sy:status:controller"
+CONTROLLER = "sy:status:controller"  # hash controller id → ControllerStatus; the newest holds the lease
 GATEWAYS = "sy:status:gateways"  # hash gateway id → GatewayStatus
 TELEMETRY = "sy:telemetry"  # stream, field `d`: TelemetrySecond as JSON
 TELEMETRY_LENGTH = 4_000

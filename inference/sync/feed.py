@@ -1,0 +1,231 @@
+"""The change feed: documents out of Redis hashes, told of by a bounded stream with revisions.
+
+Each write is one script (`spec.PUBLISH`): compare, set, raise the revision, add (kind, key, revision) to the stream.
+A follower re-reads only what the stream names, so a change costs the same among ten models and ten thousand. A revision
+that is not the next one is a gap (the stream was trimmed, or Redis came back empty): everything is read again. Since
+the hash always holds the newest document, order never matters and nothing goes backwards.
+
+While Redis is away the folder is followed instead: programs of one node still hear each other through it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from inference.errors import BadDocument
+from inference.log import get_log
+from inference.spec import DOCUMENTS, FEED, FEED_LENGTH, FEED_REVISION, PUBLISH, Document, encode
+from inference.sync.connect import AWAY, BLOCK_S, connect, connect_blocking, next_backoff
+from inference.sync.documents import KINDS, Change, Documents, accept_all, read_document
+from inference.sync.files import DocumentFolder
+
+log = get_log()
+
+POLL_S = 0.2  # of the folder
+MAX_ENTRIES = 1_000  # of the stream, in one read
+READ_CHUNK = 500  # documents in one HSCAN page
+WRITE_CHUNK = 100  # files in one trip to the writing thread
+
+OnChange = Callable[[str, str], None]
+
+
+class Gap(Exception):
+    """The stream no longer says all that changed since we last looked."""
+
+
+class Feed:
+    """The documents in force on this node (`documents`, one reference), kept up by `run`."""
+
+    def __init__(self, redis_url: str, folder: Path):
+        self.redis_url = redis_url
+        self.store = DocumentFolder(folder)
+        self.documents = Documents()
+        self.connected = False
+        self.revision = 0
+        self.unsaved: dict[tuple[str, str], Document] = {}
+        self.unpublished: dict[tuple[str, str], Document] = {}
+        self.on_change: OnChange | None = None
+        self.wake_saver = asyncio.Event()
+        self.calls: Redis | None = connect(redis_url) if redis_url else None
+
+    def load(self) -> None:
+        """Start from the last good copy on disk."""
+        self.documents, _ = accept_all(self.documents, self.store.load())
+
+    async def run(self, on_change: OnChange) -> None:
+        """Follow until cancelled; `on_change(kind, key)` is called after `documents` holds the change."""
+        self.on_change = on_change
+        if not self.redis_url:
+            await self.follow_folder(float("inf"))
+            return
+        saver = asyncio.create_task(self.save_forever(), name="feed-saver")
+        pause_s = 0.0
+        try:
+            while True:
+                try:
+                    await self.follow_redis()
+                except AWAY as error:
+                    if self.connected or not pause_s:
+                        log.warning("feed_away", error=str(error) or type(error).__name__, revision=self.revision)
+                    pause_s = next_backoff(0.0 if self.connected else pause_s)
+                    self.connected = False
+                    await self.follow_folder(pause_s)
+        finally:
+            self.connected = False
+            saver.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await saver
+            await self.close()
+
+    async def close(self) -> None:
+        """Write what is not on disk yet and hang up."""
+        await asyncio.to_thread(self.save, self.take_unsaved(len(self.unsaved)))
+        if self.calls is not None:
+            with contextlib.suppress(*AWAY):
+                await self.calls.aclose()
+
+    # Redis
+
+    async def follow_redis(self) -> None:
+        async with connect_blocking(self.redis_url) as client:
+            while True:
+                last_id = await self.read_all(client)
+                if not self.connected:
+                    log.info("feed_connected", revision=self.revision, models=len(self.documents.models))
+                self.connected = True
+                await self.publish_waiting()
+                with contextlib.suppress(Gap):
+                    await self.follow_stream(client, last_id)
+                log.info("feed_gap", revision=self.revision)
+
+    async def read_all(self, client: Redis) -> bytes:
+        """Read every document; answers the stream's place from before, so that what comes meanwhile is read again."""
+        pipe = client.pipeline(transaction=True)
+        pipe.get(FEED_REVISION)
+        pipe.xrevrange(FEED, count=1)
+        revision, newest = await pipe.execute()
+        for kind in KINDS:
+            cursor = 0
+            while True:
+                cursor, page = await client.hscan(DOCUMENTS.format(kind=kind), cursor, count=READ_CHUNK)
+                self.take((kind, key.decode(), raw) for key, raw in page.items())
+                if cursor == 0:
+                    break
+        self.revision = int(revision or 0)
+        return newest[0][0] if newest else b"0"
+
+    async def follow_stream(self, client: Redis, last_id: bytes) -> None:
+        while True:
+            answer = await client.xread({FEED: last_id}, count=MAX_ENTRIES, block=int(BLOCK_S * 1000))
+            entries = entries_of(answer)
+            if not entries:
+                continue
+            changed: dict[str, list[str]] = {}
+            for entry_id, fields in entries:
+                revision = int(fields[b"revision"])
+                if revision != self.revision + 1:
+                    raise Gap
+                self.revision, last_id = revision, entry_id
+                keys = changed.setdefault(fields[b"kind"].decode(), [])
+                keys.append(fields[b"key"].decode())
+            for kind, keys in changed.items():
+                names = list(dict.fromkeys(keys))
+                raws = await client.hmget(DOCUMENTS.format(kind=kind), names)
+                self.take((kind, key, raw) for key, raw in zip(names, raws, strict=True) if raw is not None)
+
+    def take(self, raws: Iterable[tuple[str, str, bytes]]) -> None:
+        """Accept what is newer. An unreadable document changes nothing: what is in force stays in force."""
+        changes: list[Change] = []
+        for kind, key, raw in raws:
+            try:
+                changes.append((kind, key, read_document(kind, key, raw)))
+            except BadDocument as error:
+                log.error("document_refused", kind=kind, key=key, error=str(error))
+        for kind, key, document in self.accept(changes):
+            self.unsaved[kind, key] = document
+        if self.unsaved:
+            self.wake_saver.set()
+
+    def accept(self, changes: Iterable[Change]) -> list[Change]:
+        self.documents, taken = accept_all(self.documents, changes)
+        if self.on_change is not None:
+            for kind, key, _ in taken:
+                self.on_change(kind, key)
+        return taken
+
+    # Publishing
+
+    async def publish(self, kind: str, key: str, document: Document) -> bool:
+        """Put a document of ours in force: here, on disk, in Redis. False when a newer one stands already.
+
+        Disk comes first: the node's gateways hear of a lost worker even while Redis is away, and Redis gets the newest
+        of what it missed when it is back.
+        """
+        if not await asyncio.to_thread(self.store.write, kind, key, document):
+            return False
+        self.accept([(kind, key, document)])
+        if self.calls is None:
+            return True
+        self.unpublished[kind, key] = document
+        if not self.connected:
+            return True
+        try:
+            return await self.send(kind, key, document)
+        except AWAY as error:
+            log.warning("publish_waits", kind=kind, key=key, error=str(error) or type(error).__name__)
+            return True
+
+    async def publish_waiting(self) -> None:
+        for (kind, key), document in list(self.unpublished.items()):
+            await self.send(kind, key, document)
+
+    async def send(self, kind: str, key: str, document: Document) -> bool:
+        assert self.calls is not None
+        revision = await self.calls.eval(
+            PUBLISH, 3, DOCUMENTS.format(kind=kind), FEED, FEED_REVISION, kind, key, encode(document), FEED_LENGTH
+        )
+        if self.unpublished.get((kind, key)) is document:
+            del self.unpublished[kind, key]
+        return bool(revision)
+
+    # Disk
+
+    async def follow_folder(self, for_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + for_s
+        while (left_s := end_s - loop.time()) > 0:
+            await asyncio.sleep(min(POLL_S, left_s))
+            self.accept(await asyncio.to_thread(self.store.changes))
+
+    async def save_forever(self) -> None:
+        """Write accepted documents in a thread: an fsync must not hold up the loop. Only the newest of each waits."""
+        while True:
+            await self.wake_saver.wait()
+            self.wake_saver.clear()
+            while self.unsaved:
+                await asyncio.to_thread(self.save, self.take_unsaved(WRITE_CHUNK))
+
+    def take_unsaved(self, count: int) -> list[Change]:
+        taken = []
+        for kind, key in list(self.unsaved)[:count]:
+            taken.append((kind, key, self.unsaved.pop((kind, key))))
+        return taken
+
+    def save(self, changes: list[Change]) -> None:
+        for kind, key, document in changes:
+            try:
+                self.store.write(kind, key, document)
+            except OSError as error:
+                log.error("document_not_saved", kind=kind, key=key, error=str(error))
+
+
+def entries_of(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The entries of our one stream: a dict of lists of pages in RESP3, a list of pairs in RESP2."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        return [entry for page in answer[FEED.encode()] for entry in page]
+    return answer[0][1]  # type: ignore[index]
