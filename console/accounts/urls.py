@@ -1,3 +1,18 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.accounts.views import audit, keys, login, people, profile, settings
+
+urlpatterns = [
+    path("login/<str:token>/", login.login_by_link, name="login_link"),
+    path("audit/", audit.audit, name="audit"),
+    path("settings/", settings.first_section),
+    path("settings/theme/", profile.set_theme, name="set_theme"),
+    path("settings/preferences/", profile.set_preferences, name="set_preferences"),
+    path("settings/api-keys/<int:key_id>/rotate/", keys.rotate, name="rotate_key"),
+    path("settings/api-keys/<int:key_id>/revoke/", keys.revoke, name="revoke_key"),
+    path("settings/users/new/", people.create, name="create_user"),
+    path("settings/users/<int:user_id>/", people.change, name="change_user"),
+    path("settings/users/<int:user_id>/deactivate/", people.deactivate, name="deactivate_user"),
+    path("settings/users/<int:user_id>/link/", people.make_login_link, name="user_login_link"),
+    path("settings/<str:section>/", settings.settings, name="settings"),
+]

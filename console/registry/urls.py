@@ -1,3 +1,7 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.registry.views import search
+
+urlpatterns = [
+    path("search/", search.search, name="search"),
+]

@@ -1,0 +1,105 @@
+"""Numbers with their unit and times with their age. An unknown number is a dash, never a zero."""
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+UNKNOWN = mark_safe('<span class="faint" title="Not measured">–</span>')
+STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
+
+
+def with_unit(number: str, unit: str) -> SafeString:
+    return format_html('{}<span class="u">{}</span>', number, unit)
+
+
+def as_datetime(moment: datetime | float) -> datetime:
+    return moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+
+
+def spell_age(seconds: float) -> str:
+    """3 s, 5 min, 2 h, 41 d: the largest whole unit."""
+    for limit, divisor, unit in STEPS:
+        if seconds < limit:
+            return f"{int(seconds // divisor)} {unit}"
+    raise AssertionError("the last step has no limit")
+
+
+def spell_utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+@register.filter
+def ago(moment: datetime | float | None) -> SafeString:
+    """`3 h ago`, the absolute time in its tooltip; the shell's script keeps it counting."""
+    if moment is None:
+        return UNKNOWN
+    then = as_datetime(moment)
+    seconds = (timezone.now() - then).total_seconds()
+    said = f"{spell_age(seconds)} ago" if seconds >= 0 else f"in {spell_age(-seconds)}"
+    return format_html('<time datetime="{}" title="{}" data-ago>{}</time>', then.isoformat(), spell_utc(then), said)
+
+
+@register.filter
+def at(moment: datetime | float | None) -> SafeString:
+    """The absolute time in UTC, its age in the tooltip."""
+    if moment is None:
+        return UNKNOWN
+    then = as_datetime(moment)
+    age = f"{spell_age(abs((timezone.now() - then).total_seconds()))} ago"
+    return format_html('<time datetime="{}" title="{}">{}</time>', then.isoformat(), age, spell_utc(then))
+
+
+@register.filter
+def as_bytes(value: float | None) -> SafeString:
+    """1,234,567 → 1.23 MB. Decimal units, as disks and networks count; three digits are enough."""
+    if value is None:
+        return UNKNOWN
+    number, units = float(value), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 999.5 and len(units) > 1:
+        number /= 1000
+        units.pop(0)
+    return with_unit(spell_number(number, whole=units[0] == "B"), units[0])
+
+
+@register.filter
+def as_ms(seconds: float | None) -> SafeString:
+    """Seconds as milliseconds, three digits."""
+    return UNKNOWN if seconds is None else with_unit(spell_number(seconds * 1000), "ms")
+
+
+@register.filter
+def as_seconds(seconds: float | None) -> SafeString:
+    return UNKNOWN if seconds is None else with_unit(spell_number(seconds), "s")
+
+
+@register.filter
+def as_percent(percent: float | None) -> SafeString:
+    return UNKNOWN if percent is None else with_unit(spell_number(percent), "%")
+
+
+@register.filter
+def as_count(value: float | None) -> SafeString | str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def spell_number(number: float, *, whole: bool = False) -> str:
+    """Three significant digits, no trailing zeros that were not measured."""
+    if whole or number >= 100 or number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+@register.filter
+def short_digest(digest: str) -> str:
+    return f"sha256:{digest[:4]}…{digest[-4:]}" if digest else ""
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """`{% for value in "a b c"|words %}`."""
+    return text.split()
