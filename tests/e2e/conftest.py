@@ -11,6 +11,8 @@ from support.machine import Machine, all_demo_models, run_up
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     """A machine whose three demo versions all answer."""
-    with tempfile.TemporaryDirectory(prefix="sy-", ignore_cleanup_errors=True) as folder:
-        with run_up(Path(folder), ready=all_demo_models) as up:
-            yield up
+    with (
+        tempfile.TemporaryDirectory(prefix="sy-", ignore_cleanup_errors=True) as folder,
+        run_up(Path(folder), ready=all_demo_models) as up,
+    ):
+        yield up

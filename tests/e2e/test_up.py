@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from support.machine import ROOT, Machine, environment, run_up
+from support.machine import Machine, run_command, run_up
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -34,7 +33,7 @@ def test_facts_are_whole_and_private(machine: Machine):
 
 def test_a_second_up_finds_the_first(machine: Machine):
     command = [sys.executable, "manage.py", "up", "--data", str(machine.data)]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = run_command(command, 60)
     assert done.returncode == 0
     assert machine.facts["console_url"] in done.stdout
 
@@ -89,8 +88,6 @@ def alive(process: psutil.Process) -> bool:
 def test_the_first_five_minutes_work(short_tmp: Path):
     command = [sys.executable, "manage.py", "up", "--check", "--data", str(short_tmp), "--port", "18600"]
     command += ["--gateway-port", "18680", "--admin-port", "18682"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=170, check=False
-    )
+    done = run_command(command, 170)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The first five minutes work." in done.stdout

@@ -82,6 +82,13 @@ class Machine:
         )
 
 
+def run_command(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run to its end as a user would, in the project's root, without the tests' own settings."""
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHYARD_")}
     kept.pop("REDIS_URL", None)
