@@ -41,16 +41,19 @@ def run_dir(data: Path) -> Path:
 
 def plan_layout(options: Options, say: Callable[[str], None]) -> Layout:
     """Free ports from the wanted ones upwards (said aloud where they differ) and Redis, given or embedded."""
-    taken: list[int] = []
+    ports: list[int] = []
     for label, wanted in (
         ("console", options.port),
         ("gateway", options.gateway_port),
         ("admin", options.admin_port),
     ):
-        port = next_free_port(options.host, wanted, taken)
+        port = next_free_port(options.host, wanted, ports)
         if port != wanted:
             say(f"Port {wanted} is taken; the {label} listens on {port}.")
-        taken.append(port)
+        ports.append(port)
+    console, gateway, admin = ports
     given = os.environ.get("REDIS_URL", "")
     socket = None if given else run_dir(options.data) / "valkey.sock"
-    return Layout(options.data, options.host, *taken, redis_url=given or f"unix://{socket}", valkey_socket=socket)
+    return Layout(
+        options.data, options.host, console, gateway, admin, redis_url=given or f"unix://{socket}", valkey_socket=socket
+    )

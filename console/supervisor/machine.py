@@ -192,7 +192,7 @@ class Machine:
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The program that failed to start, dug out of the task groups around it; else whatever comes first."""
-    failed = group.subgroup(StartFailed) or group
+    failed: BaseException = group.subgroup(StartFailed) or group
     while isinstance(failed, BaseExceptionGroup):
         failed = failed.exceptions[0]
     return failed

@@ -1,8 +1,8 @@
 """`manage.py prepare`: what `up` needs of the database before the first page. Idempotent; one JSON line a step."""
 
 import argparse
+import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,10 +12,13 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from console.accounts import services as accounts
+from console.accounts.models import ApiKey, User
 from console.fleet import services as fleet
+from console.lib.actors import SYSTEM
 from console.registry import services as registry
 
 DEMO_KEY = "demo"
+DEMO_SCOPES = ("read", "infer")
 
 
 class Command(BaseCommand):
@@ -31,20 +34,15 @@ class Command(BaseCommand):
     def handle(self, *, base_url: str, workers: int | None, device: str, demo: bool, **_: Any) -> None:
         known = json.loads(sys.stdin.read() or "{}")
         self.step("database", migrate)
-        user, password = accounts.ensure_admin(password=os.environ.get("SWITCHYARD_ADMIN_PASSWORD", ""))
-        fleet.set_pool_size(max_workers=workers, device=device)
+        user, password = accounts.create_admin()
+        fleet.set_pool(actor=SYSTEM, max_workers=workers, device=device)
         api_key = None
         if demo:
-            api_key = accounts.ensure_demo_key(name=DEMO_KEY, known=known.get("api_key"))
+            api_key = demo_key(user, known.get("api_key") or "")
             self.step("demo models", seed)
-        self.say(
-            {
-                "admin_user": user.get_username(),
-                "admin_password": password or known.get("admin_password"),
-                "login_url": base_url + accounts.make_login_link(user),
-                "api_key": api_key,
-            }
-        )
+        link = accounts.create_login_link(actor=SYSTEM, user=user)
+        facts = {"admin_user": user.get_username(), "admin_password": password or known.get("admin_password")}
+        self.say(facts | {"login_url": base_url + link, "api_key": api_key})
 
     def step(self, name: str, work: Callable[[], str]) -> None:
         began = time.monotonic()
@@ -59,6 +57,14 @@ class Command(BaseCommand):
 def migrate() -> str:
     call_command("migrate", verbosity=0, interactive=False)
     return "migrated"
+
+
+def demo_key(owner: User, known: str) -> str:
+    """The demo key of the last start while it still works, else a new one: only its hash is kept here."""
+    digest = hashlib.sha256(known.encode()).hexdigest()
+    if known and ApiKey.objects.filter(sha256=digest, revoked_at=None).exists():
+        return known
+    return accounts.create_api_key(actor=SYSTEM, owner=owner, name=DEMO_KEY, scopes=DEMO_SCOPES).secret
 
 
 def seed() -> str:
