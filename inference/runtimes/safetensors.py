@@ -1,0 +1,176 @@
+"""Hugging Face folders: config.json, *.safetensors and, for text, tokenizer.json. Never remote code, never pickles.
+
+Loading is the general `from_pretrained` only where it must be. Where file and model name their weights alike, the model
+is built without drawing initial weights and takes the file's memory map as its weights: no copy, and pages that two
+replicas share.
+"""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from inference.errors import CorruptArtifact, UnsafeArtifact, UnsupportedFormat
+from inference.runtimes.base import Inspection
+from inference.runtimes.torch_tensors import check_device
+from inference.spec import Signature
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+HALF = (torch.float16, torch.bfloat16)
+
+
+class SafetensorsRuntime:
+    uses_torch: ClassVar[bool] = True
+    runs_code: ClassVar[bool] = False
+
+    def __init__(self, model: torch.nn.Module, signature: Signature):
+        self.model = model
+        self.names = [spec.name for spec in signature.outputs]
+        self.floats = {spec.name for spec in signature.inputs if spec.datatype in ("FP16", "BF16", "FP32", "FP64")}
+        self.extra = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+
+    @staticmethod
+    def inspect(folder: Path, given: Signature | None) -> Inspection:
+        from inference.runtimes.huggingface import inspect_folder
+
+        return inspect_folder(folder, given)
+
+    @classmethod
+    def load(cls, folder: Path, signature: Signature, device: str, threads: int) -> Self:
+        target = check_device(device)
+        if threads:
+            torch.set_num_threads(threads)
+        kind, config = model_class(folder)
+        taken = set(inspect.signature(kind.forward).parameters)
+        if missing := {spec.name for spec in signature.inputs} - taken:
+            raise UnsupportedFormat(
+                f"{kind.__name__} takes no {missing}; it takes {', '.join(sorted(taken - {'self'}))}."
+            )
+        weights = read_weights(folder)
+        model = build(kind, config, weights) or load_anyhow(kind, config, folder)
+        # Half precision on a CPU is slower than float32, and less exact.
+        kept = torch.float32 if target.type == "cpu" and model.dtype in HALF else model.dtype
+        return cls(model.to(target, kept).eval().requires_grad_(requires_grad=False), signature)
+
+    def run(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        for name in self.floats:
+            inputs[name] = inputs[name].to(self.model.dtype)
+        answer = self.model(**inputs, **self.extra, return_dict=True)
+        return {name: answer[name] for name in self.names}
+
+
+def build(kind: Any, config: Any, weights: dict[str, torch.Tensor]) -> torch.nn.Module | None:
+    """The model with `weights` as they lie in the file, or None where names differ and must be translated."""
+    from transformers.initialization import no_init_weights
+
+    dtype = next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), torch.float32)
+    with no_init_weights():
+        model = kind._from_config(config, dtype=dtype)
+    expected = model.state_dict()
+    ties = set(getattr(model, "_tied_weights_keys", None) or ())
+    if not expected.keys() - ties <= weights.keys() or any(
+        weights[name].shape != tensor.shape for name, tensor in expected.items() if name in weights
+    ):
+        return None
+    model.load_state_dict({n: t for n, t in weights.items() if n in expected}, strict=False, assign=True)
+    model.tie_weights()
+    return model
+
+
+def load_anyhow(kind: Any, config: Any, folder: Path) -> torch.nn.Module:
+    """transformers' own loading, which knows old names of weights; a weight that is still missing is refused."""
+    try:
+        model, report = kind.from_pretrained(
+            folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            dtype="auto", output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # anything at all, for files that do not fit
+        raise CorruptArtifact(f"The weights do not fit {kind.__name__}: {str(error).splitlines()[0]}") from error
+    if report["missing_keys"]:
+        names = ", ".join(sorted(report["missing_keys"])[:5])
+        raise CorruptArtifact(
+            f"The files lack {len(report['missing_keys'])} weights of {kind.__name__}, such as {names}. "
+            "Upload every *.safetensors of the model."
+        )
+    return model
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise CorruptArtifact(f"{path.name} is larger than {MAX_CONFIG_BYTES} bytes, which no configuration is.")
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CorruptArtifact(f"The folder has no {path.name}. Upload the whole Hugging Face folder.") from None
+    except (ValueError, RecursionError) as error:
+        raise CorruptArtifact(f"{path.name} is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise CorruptArtifact(f"{path.name} must hold a JSON object.")
+    return value
+
+
+def weight_files(folder: Path) -> list[Path]:
+    if (folder / INDEX).is_file():
+        names = set(read_json(folder / INDEX).get("weight_map", {}).values())
+        if any(not isinstance(name, str) or "/" in name or not name.endswith(".safetensors") for name in names):
+            raise UnsafeArtifact(f"{INDEX} names a file that is not a *.safetensors of the same folder.")
+        return [folder / name for name in sorted(names)]
+    return [folder / SINGLE]
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of the folder's weight files, memory-mapped."""
+    weights: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                weights.update({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        except FileNotFoundError:
+            raise CorruptArtifact(f"The folder has no {path.name}. Upload every *.safetensors of the model.") from None
+        except (SafetensorError, OSError) as error:
+            raise CorruptArtifact(f"{path.name} is not a whole safetensors file: {error}.") from None
+    return weights
+
+
+def model_class(folder: Path) -> tuple[Any, Any]:
+    """The transformers class that runs this folder, and its configuration. Raises for what needs code of its own."""
+    for name in (CONFIG, "tokenizer_config.json", "preprocessor_config.json"):
+        if (folder / name).is_file() and "auto_map" in read_json(folder / name):
+            raise UnsafeArtifact(
+                f"{name} asks for code of its own (auto_map). Only architectures that transformers itself has are run: "
+                "export the model to ONNX instead."
+            )
+    if (folder / "adapter_config.json").is_file():
+        raise UnsupportedFormat("This is an adapter without its base model. Merge it into the base and upload that.")
+    settings = read_json(folder / CONFIG)
+    if "quantization_config" in settings:
+        raise UnsupportedFormat("Quantized safetensors are not served. Upload the weights in float32, 16 or bfloat16.")
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if settings.get("model_type") not in CONFIG_MAPPING:
+        raise UnsupportedFormat(
+            f"transformers {transformers.__version__} knows no model type {settings.get('model_type')!r}. Export the "
+            "model to ONNX, or use a newer transformers."
+        )
+    try:
+        config = CONFIG_MAPPING[settings["model_type"]].from_dict(settings)
+    except Exception as error:  # each configuration class checks itself in its own way
+        raise CorruptArtifact(f"config.json is not valid for {settings['model_type']}: {error}") from error
+    # A sentence-transformers folder wants the bare encoder, whatever head it was once trained with.
+    architectures = [] if (folder / "modules.json").is_file() else settings.get("architectures") or []
+    kind = getattr(transformers, str(architectures[0]), None) if architectures else None
+    if not (inspect.isclass(kind) and issubclass(kind, transformers.PreTrainedModel)):
+        kind = MODEL_MAPPING.get(type(config), None)
+    if kind is None:
+        raise UnsupportedFormat(f"transformers has no model for {settings['model_type']!r}. Export it to ONNX.")
+    return kind, config
