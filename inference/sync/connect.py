@@ -5,6 +5,8 @@ So blocking reads here block for less than their own client's timeout. Nothing i
 have loops with a back-off, and must know at once that Redis is away.
 """
 
+import asyncio
+
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -37,3 +39,18 @@ def connect_blocking(url: str) -> Redis:
 def next_backoff(pause_s: float) -> float:
     """0.1 s doubled up to 2 s: a restarted Redis is found quickly, an absent one is not hammered."""
     return min(2.0, max(0.1, pause_s * 2))
+
+
+def still_wanted() -> None:
+    """Raise CancelledError in a task that was cancelled.
+
+    redis-py sends through `asyncio.wait_for`, which in Python 3.11 loses a cancellation that arrives as the send ends.
+    An endless loop around Redis asks here once a turn, or it might never stop.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def text_of(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode()

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from inference.errors import BadDocument
 from inference.log import get_log
 from inference.spec import DOCUMENTS, FEED, FEED_LENGTH, FEED_REVISION, PUBLISH, Document, encode
-from inference.sync.connect import AWAY, BLOCK_S, connect, connect_blocking, next_backoff
+from inference.sync.connect import AWAY, BLOCK_S, connect, connect_blocking, next_backoff, still_wanted, text_of
 from inference.sync.documents import KINDS, Change, Documents, accept_all, read_document
 from inference.sync.files import DocumentFolder
 
@@ -28,6 +28,7 @@ POLL_S = 0.2  # of the folder
 MAX_ENTRIES = 1_000  # of the stream, in one read
 READ_CHUNK = 500  # documents in one HSCAN page
 WRITE_CHUNK = 100  # files in one trip to the writing thread
+LAST_CHUNK = 500  # files written while stopping
 
 OnChange = Callable[[str, str], None]
 
@@ -81,8 +82,8 @@ class Feed:
             await self.close()
 
     async def close(self) -> None:
-        """Write what is not on disk yet and hang up."""
-        await asyncio.to_thread(self.save, self.take_unsaved(len(self.unsaved)))
+        """Write what is not on disk yet, within reason, and hang up. Redis still has the rest at the next start."""
+        await asyncio.to_thread(self.save, self.take_unsaved(LAST_CHUNK))
         if self.calls is not None:
             with contextlib.suppress(*AWAY):
                 await self.calls.aclose()
@@ -110,8 +111,9 @@ class Feed:
         for kind in KINDS:
             cursor = 0
             while True:
+                still_wanted()
                 cursor, page = await client.hscan(DOCUMENTS.format(kind=kind), cursor, count=READ_CHUNK)
-                self.take((kind, key.decode(), raw) for key, raw in page.items())
+                self.take((kind, text_of(key), raw) for key, raw in page.items())  # type: ignore[union-attr]
                 if cursor == 0:
                     break
         self.revision = int(revision or 0)
@@ -119,6 +121,7 @@ class Feed:
 
     async def follow_stream(self, client: Redis, last_id: bytes) -> None:
         while True:
+            still_wanted()
             answer = await client.xread({FEED: last_id}, count=MAX_ENTRIES, block=int(BLOCK_S * 1000))
             entries = entries_of(answer)
             if not entries:
@@ -136,7 +139,7 @@ class Feed:
                 raws = await client.hmget(DOCUMENTS.format(kind=kind), names)
                 self.take((kind, key, raw) for key, raw in zip(names, raws, strict=True) if raw is not None)
 
-    def take(self, raws: Iterable[tuple[str, str, bytes]]) -> None:
+    def take(self, raws: Iterable[tuple[str, str, bytes | str]]) -> None:
         """Accept what is newer. An unreadable document changes nothing: what is in force stays in force."""
         changes: list[Change] = []
         for kind, key, raw in raws:

@@ -26,7 +26,7 @@ from inference.status import (
     TelemetrySecond,
     WorkerStatus,
 )
-from inference.sync.connect import AWAY, connect
+from inference.sync.connect import AWAY, connect, still_wanted, text_of
 
 log = get_log()
 
@@ -103,8 +103,10 @@ class Reporter:
         if self.client is None:
             await asyncio.Event().wait()
         while True:
+            still_wanted()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), PERIOD_S)
+                async with asyncio.timeout(PERIOD_S):
+                    await self.wake.wait()
             self.wake.clear()
             await self.flush()
             await asyncio.sleep(MIN_PERIOD_S)
@@ -176,7 +178,7 @@ class Reporter:
             return
         with contextlib.suppress(*AWAY):
             for field in await self.client.hkeys(WORKERS):
-                if (replica := field.decode()) not in living:
+                if (replica := text_of(field)) not in living:
                     self.forget_worker(replica)
 
     async def close(self) -> None:

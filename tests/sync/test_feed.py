@@ -120,6 +120,7 @@ async def test_an_unreadable_document_changes_nothing_and_the_feed_goes_on(valke
         async with following(valkey, tmp_path) as feed:
             await until(lambda: feed.connected)
             await feed.send("spec", "m", model(1))
+            await until(lambda: "m" in feed.documents.models)
             client.hset("sy:doc:spec", "m", b"not a document")
             client.xadd(FEED, {"kind": "spec", "key": "m", "revision": client.incr(FEED_REVISION)})
             await feed.send("spec", "n", model(1, name="n"))
