@@ -1,5 +1,8 @@
 """The REST tree under /api/v1/: one line an app."""
 
-from django.urls import URLPattern
+from django.urls import include, path
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", include("console.lib.api_urls")),
+    path("", include("console.accounts.api_urls")),
+]

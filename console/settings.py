@@ -61,6 +61,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "console.lib.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -72,6 +73,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.lib.middleware.HtmxLogin",
+    "console.lib.throttle.RateLimitHeaders",
 ]
 
 ROOT_URLCONF = "console.urls"
@@ -108,9 +111,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "console.lib.cache.FallbackCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "sy:cache",
+        "OPTIONS": {
+            "serializer": "console.lib.cache.JsonSerializer",
+            "socket_timeout": 1.0,
+            "socket_connect_timeout": 0.5,
+        },
     }
 }
 # The core layer drops idle sockets with redis-py 8; the pub/sub layer does not.
@@ -134,11 +142,35 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "console.accounts.adapter.ClosedSignup"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = False
+ACCOUNT_SESSION_REMEMBER = None  # the form asks
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "reauthenticate": "10/m/user",
+    "change_password": "5/m/user",
+}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Switchyard"
+SESSION_COOKIE_AGE = 14 * 86_400
+SESSION_COOKIE_NAME = "switchyard_session"
+CSRF_COOKIE_NAME = "switchyard_csrf"
+CSRF_FAILURE_VIEW = "console.lib.error_pages.csrf_failure"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 HTTPS = env.bool("SWITCHYARD_HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 86_400 if HTTPS else 0
+# Behind a proxy that ends TLS, the one header by which it says so, such as X-Forwarded-Proto.
+if proxy_header := env.str("SWITCHYARD_PROXY_HEADER", default=""):
+    SECURE_PROXY_SSL_HEADER = (f"HTTP_{proxy_header.upper().replace('-', '_')}", "https")
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -165,11 +197,48 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 
+# Bodies are small: files come in chunks, and the view that takes them reads the stream. Django holds a body in memory
+# up to FILE_UPLOAD_MAX_MEMORY_SIZE and on disk beyond.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+UPLOAD_CHUNK_BYTES = 8 * 1024 * 1024
+
+API_REQUESTS_PER_MINUTE = env.int("SWITCHYARD_API_REQUESTS_PER_MINUTE", default=1200)
+PROBLEM_DOCS = "https://switchyard.invalid/docs/http-api"
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "console.lib.api_docs.ConsoleSchema",
+    # The key first: its WWW-Authenticate makes a missing login 401 and not 403.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "console.accounts.authentication.BearerKey",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["console.lib.api_permissions.HasRight"],
+    "DEFAULT_THROTTLE_CLASSES": ["console.lib.throttle.PerActor"],
+    "DEFAULT_PAGINATION_CLASS": "console.lib.pagination.CountedPages",
+    "DEFAULT_FILTER_BACKENDS": ["console.lib.filters.StrictFilterBackend"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "console.lib.api_errors.handle_exception",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-SPECTACULAR_SETTINGS = {"TITLE": "Switchyard console API", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
+VERSION = "0.1.0"
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Switchyard console API",
+    "DESCRIPTION": "What people can do in the console, machines can do here. Models are called at the gateway.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "RoleName": "console.accounts.choices.Role",
+        "ScopeName": "console.accounts.choices.Scope",
+        "ThemeName": "console.accounts.choices.Theme",
+    },
+}
 
 # Where the console reaches the data plane, and where artifacts lie.
 GATEWAY_URL = env.str("SWITCHYARD_GATEWAY_URL", default="http://127.0.0.1:8080")

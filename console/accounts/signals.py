@@ -1,4 +1,5 @@
 """What follows from events of Django and allauth themselves; everything of ours is a plain call."""
+# ruff: noqa: ARG001
 
 from typing import Any
 

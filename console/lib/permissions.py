@@ -1,4 +1,4 @@
-"""May this actor do that? One look into the actor's rights, the same for pages, API and services."""
+"""May this actor do that? One look into the actor's rights, the same for pages, API (api_permissions) and services."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,12 +8,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
-from rest_framework.permissions import SAFE_METHODS, BasePermission
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from console.lib.errors import NotAllowed
-from console.lib.rights import READ, least_role
+from console.lib.rights import least_role
 
 
 def can(actor: Any, right: str) -> bool:
@@ -53,24 +50,3 @@ def requires(right: str) -> Callable[[Callable[..., HttpResponse]], Callable[...
 def view_requires(right: str) -> Callable[[type], type]:
     """The same for a class-based view."""
     return method_decorator(requires(right), name="dispatch")
-
-
-class HasRight(BasePermission):
-    """DRF: reading needs `read`; everything else the view's `write_right`, or `rights = {"POST": "infer"}` by method."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        right = needed_right(request.method or "GET", view)
-        if can(request.user, right):
-            return True
-        if not request.user or not request.user.is_authenticated:
-            return False  # DRF turns this into 401
-        raise NotAllowed(why_not(request.user, right), required_role=least_role(right))
-
-
-def needed_right(method: str, view: APIView) -> str:
-    by_method: dict[str, str] = getattr(view, "rights", {})
-    if method in by_method:
-        return by_method[method]
-    if method in SAFE_METHODS:
-        return getattr(view, "read_right", READ)
-    return getattr(view, "write_right", "operate")

@@ -17,7 +17,7 @@ ROLE_RIGHTS: dict[str, frozenset[str]] = {
     "admin": frozenset({READ, INFER, OPERATE, APPROVE, ADMIN}),
 }
 
-# A scope that changes things includes reading them; only `infer` can be held alone, for a client that just calls models.
+# A scope that changes things includes reading them; `infer` stands alone, for a client that just calls models.
 SCOPE_RIGHTS: dict[str, frozenset[str]] = {
     "read": frozenset({READ}),
     "infer": frozenset({INFER}),

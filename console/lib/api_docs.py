@@ -1,0 +1,65 @@
+"""What every operation of the OpenAPI document shares: the problem document and its codes."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
+
+
+class FaultSerializer(serializers.Serializer[Any]):
+    pointer = serializers.CharField(help_text="JSON pointer into the body, or ?name for a query parameter")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457, `application/problem+json`."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="Stable; clients may match on it")
+    detail = serializers.CharField(help_text="What was asked, what is so, what to do next")
+    instance = serializers.CharField()
+    request_id = serializers.CharField()
+    errors = FaultSerializer(many=True, required=False)
+    required_role = serializers.CharField(required=False, help_text="With 403")
+    allowed = serializers.ListField(child=serializers.CharField(), required=False, help_text="With 409")
+    current = serializers.JSONField(required=False, help_text="With 412: what is so now")
+    dependency = serializers.CharField(required=False, help_text="With 503: what is away")
+
+
+def problem_response(description: str) -> OpenApiResponse:
+    return OpenApiResponse(ProblemSerializer, description=description)
+
+
+# For every operation; add what else it may answer.
+PROBLEMS: dict[Any, Any] = {
+    (401, "application/problem+json"): problem_response("No session or key, or not a valid one"),
+    (403, "application/problem+json"): problem_response("The right is missing; `required_role` has it"),
+    (429, "application/problem+json"): problem_response("Too many requests; Retry-After"),
+}
+NOT_FOUND: dict[Any, Any] = {(404, "application/problem+json"): problem_response("There is no such thing")}
+CONFLICT: dict[Any, Any] = {(409, "application/problem+json"): problem_response("Not in this state; see `allowed`")}
+INVALID: dict[Any, Any] = {(422, "application/problem+json"): problem_response("`errors` says which fields and why")}
+STALE: dict[Any, Any] = {
+    (412, "application/problem+json"): problem_response("Changed meanwhile; `current` is what is so"),
+    (428, "application/problem+json"): problem_response("If-Match is missing"),
+}
+
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, required=True, description="ETag of what the change is based on"
+)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER,
+    description="A fresh UUID for each new request: a repeat with the same one gets the same answer",
+)  # fmt: skip
+
+
+class ConsoleSchema(AutoSchema):
+    """Names operations by what they do and groups them by the first part of their path."""
+
+    def get_tags(self) -> list[str]:
+        parts = self.path.removeprefix("/api/v1/").strip("/").split("/")
+        return [parts[0].split(":")[0] or "root"]
