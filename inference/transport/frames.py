@@ -136,7 +136,9 @@ HEADERS: dict[Kind, type[Header]] = {
 
 encoder = msgspec.msgpack.Encoder()
 decoders = {kind: msgspec.msgpack.Decoder(header) for kind, header in HEADERS.items()}
-hello_decoders = {hello: msgspec.msgpack.Decoder(hello) for hello in (ClientHello, WorkerHello)}
+hello_decoders: dict[type[Header], msgspec.msgpack.Decoder] = {
+    hello: msgspec.msgpack.Decoder(hello) for hello in (ClientHello, WorkerHello)
+}
 
 
 def pack(kind: Kind, header: Header, body: Iterable[bytes | memoryview] = ()) -> bytes:

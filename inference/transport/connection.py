@@ -1,0 +1,110 @@
+"""One non-blocking connection, plain or TLS: bytes in to frames, frames out to bytes, every buffer bounded."""
+
+import socket
+import ssl
+import time
+from collections import deque
+
+from inference.errors import SwitchyardError
+from inference.transport.frames import BadFrame, ClientHello, Frame, FrameReader
+
+READ_BYTES = 64 * 1024  # below malloc's mmap threshold; a large frame in the making is read in larger pieces
+MAX_READ_BYTES = 1024 * 1024
+STRANGER_FRAME_BYTES = 16 * 1024  # what a peer may send before it has introduced itself
+MAX_UNSENT_BYTES = 256 * 1024 * 1024  # a peer that reads slower than this is read no further
+INTRODUCTION_S = 5.0
+STALL_S = 30.0  # a frame begun, or bytes to be written, without progress
+
+NOTHING_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Hangup(SwitchyardError):
+    """The peer closed, reset, or made no progress."""
+
+    code = "hangup"
+
+
+class Connection:
+    """`hello` is None until the peer has introduced itself."""
+
+    def __init__(self, sock: socket.socket, now_s: float) -> None:
+        self.sock = sock
+        self.tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self.shaking = self.tls is not None
+        self.hello: ClientHello | None = None
+        self.reader = FrameReader(STRANGER_FRAME_BYTES)
+        self.unsent: deque[memoryview] = deque()
+        self.unsent_bytes = 0
+        self.opened_s = self.read_s = self.sent_s = now_s
+        self.wants_write = False
+
+    def introduce(self, hello: ClientHello) -> None:
+        self.hello = hello
+        self.reader.max_bytes = FrameReader().max_bytes
+
+    def read(self) -> list[Frame]:
+        """The frames that came in. Raises Hangup or BadFrame."""
+        frames: list[Frame] = []
+        try:
+            if self.tls is not None and self.shaking:
+                self.tls.do_handshake()
+                self.shaking = False
+            while True:
+                size = min(max(self.reader.missing, READ_BYTES), MAX_READ_BYTES)
+                data = self.sock.recv(size)
+                if not data:
+                    raise Hangup("The peer closed the connection.")
+                frames += self.reader.feed(data)
+                # TLS may hold decrypted bytes that no selector tells of. Else read on only to finish a large frame:
+                # what is whole is handed over first, which is fair to the other connections.
+                if not (self.tls.pending() if self.tls is not None else len(data) == size and not frames):
+                    break
+        except NOTHING_NOW as error:
+            self.wants_write = self.wants_write or isinstance(error, ssl.SSLWantWriteError)
+        except ssl.SSLError as error:
+            raise BadFrame(f"TLS failed: {error.reason or error}.") from error
+        except OSError as error:
+            raise Hangup(f"The connection broke: {error.strerror or error}.") from error
+        self.read_s = time.monotonic()
+        return frames
+
+    def write(self, data: bytes) -> None:
+        """Queue a frame and send what goes out at once. Raises Hangup."""
+        if not self.unsent:
+            self.sent_s = time.monotonic()
+        self.unsent.append(memoryview(data))
+        self.unsent_bytes += len(data)
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            while self.unsent and not self.shaking:
+                sent = self.sock.send(self.unsent[0])
+                self.unsent_bytes -= sent
+                self.sent_s = time.monotonic()
+                if sent == len(self.unsent[0]):
+                    self.unsent.popleft()
+                else:
+                    self.unsent[0] = self.unsent[0][sent:]
+        except NOTHING_NOW:
+            pass
+        except OSError as error:
+            raise Hangup(f"The connection broke: {error.strerror or error}.") from error
+        self.wants_write = bool(self.unsent) and not self.shaking
+
+    @property
+    def takes_more(self) -> bool:
+        """False while the peer leaves too much unread: nothing more is read from it until it catches up."""
+        return self.unsent_bytes < MAX_UNSENT_BYTES
+
+    def check_time(self, now_s: float) -> None:
+        """Raises Hangup for a peer that stays silent in the middle of something."""
+        if self.hello is None and now_s - self.opened_s > INTRODUCTION_S:
+            raise Hangup(f"The peer did not introduce itself within {INTRODUCTION_S:g} s.")
+        if self.reader.missing and now_s - self.read_s > STALL_S:
+            raise Hangup(f"A frame stopped half-way for {STALL_S:g} s.")
+        if self.unsent and now_s - self.sent_s > STALL_S:
+            raise Hangup(f"The peer read nothing for {STALL_S:g} s.")
+
+    def close(self) -> None:
+        self.sock.close()

@@ -1,0 +1,91 @@
+"""The loop of a replica: sockets, one batch, heartbeat, and again.
+
+All of it is one thread. While the model computes, nothing else happens here, so a model that hangs shows as a worker
+that is silent, and a worker that beats is one that works. Only while it loads (seconds to minutes of somebody else's
+code) a helper thread turns the same loop, with the state saying so.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from inference.log import get_log
+from inference.status import ReplicaState
+from inference.transport.server import Server
+from inference.worker.collate import Empty, new_array
+from inference.worker.execute import Runnable, execute
+from inference.worker.stop import Stop
+from inference.worker.vitals import Vitals
+
+BEAT_S = 1.0
+
+log = get_log()
+Loaded = TypeVar("Loaded")
+
+
+class Loop:
+    def __init__(self, server: Server, vitals: Vitals, stop: Stop, drain_s: float) -> None:
+        self.server = server
+        self.vitals = vitals
+        self.stop = stop
+        self.drain_s = drain_s
+        self.next_beat_s = 0.0
+
+    def enter(self, state: ReplicaState, reason: str = "") -> None:
+        """Change the state and tell at once."""
+        self.vitals.state, self.vitals.reason = state, reason
+        self.beat()
+
+    def beat(self) -> None:
+        self.next_beat_s = time.monotonic() + BEAT_S
+        self.server.beat(msgspec.json.encode(self.vitals.status(len(self.server.batches))))
+
+    def turn(self) -> None:
+        """One round of the sockets, then a heartbeat when it is time. Does not wait while work is here."""
+        wait_s = 0.0 if self.server.inbox else max(self.next_beat_s - time.monotonic(), 0.0)
+        self.server.turn(wait_s)
+        if self.server.observer_came or time.monotonic() >= self.next_beat_s:
+            self.beat()
+
+    def beside(self, load: Callable[[], Loaded], abandon: Callable[[], None]) -> Loaded:
+        """Run `load` here, in the main thread, while a helper beats. A stop in the meantime abandons it at once."""
+        done = threading.Event()
+
+        def keep_beating() -> None:
+            while not done.is_set():
+                self.turn()
+                if self.stop.reason:
+                    log.info("stopped while loading", reason=self.stop.reason)
+                    abandon()
+                    os._exit(0)  # the main thread may be deep in a library that hears nothing
+
+        helper = threading.Thread(target=keep_beating, name="beat-while-loading", daemon=True)
+        helper.start()
+        try:
+            return load()
+        finally:
+            done.set()
+            self.server.wake()
+            helper.join()
+
+    def serve(self, pipeline: Runnable, max_rows: int, empty: Empty = new_array) -> None:
+        """Answer batches until asked to stop, then drain. Raises DeviceLost."""
+        server, vitals, give_up_s = self.server, self.vitals, float("inf")
+        while not server.drained and time.monotonic() < give_up_s:
+            if server.inbox:
+                batch = server.inbox.popleft()
+                items, body, took = execute(pipeline, batch, max_rows, empty)
+                server.answer(batch, items, body, took)
+                vitals.count(sum(item.rows for item in batch.items), took.infer_ns)
+            self.turn()
+            if self.stop.reason and server.draining_since_s is None:
+                log.info("draining", reason=self.stop.reason, batches=len(server.batches))
+                server.drain(self.stop.reason)
+                self.enter(ReplicaState.DRAINING, self.stop.reason)
+                give_up_s = time.monotonic() + self.drain_s
+        if server.batches:
+            log.warning("stopped before everything was answered", batches=len(server.batches), drain_s=self.drain_s)

@@ -1,0 +1,107 @@
+"""The life of one replica: listen (so a controller sees it load), load and warm up, grant slots, serve, drain."""
+
+import gc
+import time
+from pathlib import Path
+
+from inference.config import Config
+from inference.drivers.base import Job
+from inference.errors import ArtifactError, BadDocument, SwitchyardError
+from inference.log import get_log
+from inference.runtimes.pipeline import Pipeline, load_pipeline
+from inference.spec import Unit
+from inference.status import ReplicaState
+from inference.transport.frames import WorkerHello
+from inference.transport.server import Server, listen
+from inference.transport.tls import server_context
+from inference.worker.buffers import PinnedBuffers
+from inference.worker.collate import new_array
+from inference.worker.execute import DeviceLost
+from inference.worker.load import materialise
+from inference.worker.loop import Loop
+from inference.worker.runfile import write_run_file
+from inference.worker.stop import Stop
+from inference.worker.vitals import Vitals
+
+EXIT_DRAINED, EXIT_FAILED, EXIT_BAD_JOB, EXIT_BAD_ARTIFACT, EXIT_DEVICE_LOST = range(5)
+# One batch runs while the next lies ready. Whether a gateway uses the second is its choice (policy/batching).
+SLOTS = 2
+
+log = get_log()
+
+
+def run_replica(job: Job, config: Config, stop: Stop) -> int:
+    """Serve until told to stop; the exit code says how it went."""
+    try:
+        unit = find_unit(job)
+    except BadDocument as error:
+        log.error("the job is not valid", reason=str(error))
+        return EXIT_BAD_JOB
+    try:
+        server = open_server(job, unit)
+    except (OSError, SwitchyardError) as error:
+        log.error("cannot listen", address=job.address, reason=str(error))
+        return EXIT_FAILED
+    stop.on_request = server.wake
+    run_file = write_run_file(job)
+    loop = Loop(server, Vitals(job, time.time()), stop, config.drain_s)
+
+    def leave() -> None:
+        run_file.unlink(missing_ok=True)
+        server.close()
+
+    try:
+        pipeline = loop.beside(lambda: load(job, unit, loop.vitals), abandon=leave)
+        serve(job, unit, pipeline, loop)
+    except ArtifactError as error:
+        return give_up(loop, f"{error.code}: {error}", EXIT_BAD_ARTIFACT)
+    except DeviceLost as error:
+        return give_up(loop, str(error), EXIT_DEVICE_LOST)
+    except Exception as error:
+        log.exception("worker failed")
+        return give_up(loop, f"{type(error).__name__}: {error}", EXIT_FAILED)
+    finally:
+        leave()
+    log.info("drained", replica=job.replica)
+    return EXIT_DRAINED
+
+
+def find_unit(job: Job) -> Unit:
+    for unit in job.version.units:
+        if unit.name == job.unit:
+            return unit
+    raise BadDocument(f"Version {job.version.number} of {job.model!r} has no unit {job.unit!r}.")
+
+
+def open_server(job: Job, unit: Unit) -> Server:
+    context = server_context(Path(job.data) / "certs") if job.address.startswith("tls:") else None
+    hello = WorkerHello(job.replica, job.version.digest, job.unit, SLOTS, unit.batch.max_size)
+    return Server(listen(job.address), hello, context)
+
+
+def load(job: Job, unit: Unit, vitals: Vitals) -> Pipeline:
+    """Artifact, model, warm-up. Runs in the main thread, beside the heartbeat."""
+    start = time.monotonic()
+    vitals.state = ReplicaState.LOADING
+    pinned = materialise(job.version.artifact, Path(job.data) / "cache")
+    pipeline = load_pipeline(job.version, unit, pinned.folder, job.device, job.threads)
+    vitals.state = ReplicaState.WARMING
+    pipeline.warm_up()
+    vitals.load_s = time.monotonic() - start
+    return pipeline
+
+
+def serve(job: Job, unit: Unit, pipeline: Pipeline, loop: Loop) -> None:
+    # What loading left behind lives as long as the process: the collector need not walk it between batches.
+    gc.collect()
+    gc.freeze()
+    loop.server.open(SLOTS)
+    loop.enter(ReplicaState.READY)
+    log.info("ready", replica=job.replica, load_s=round(loop.vitals.load_s or 0.0, 3), address=job.address)
+    loop.serve(pipeline, unit.batch.max_size, PinnedBuffers() if job.device.startswith("cuda") else new_array)
+
+
+def give_up(loop: Loop, reason: str, code: int) -> int:
+    log.error("gave up", replica=loop.vitals.job.replica, reason=reason, exit_code=code)
+    loop.enter(ReplicaState.FAILED, reason)
+    return code
