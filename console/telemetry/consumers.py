@@ -1,0 +1,319 @@
+"""The live socket: it joins groups and relays. One selector a subscription, for its snapshot; no other query.
+
+A message is handled before the next one, so frames of the group that arrive while a snapshot is being read wait, and
+those the snapshot covers are dropped. Nothing here waits for the client: one task writes, from the mailbox.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+
+from console.lib.errors import ConsoleError, Invalid
+from console.lib.ids import new_ulid
+from console.lib.permissions import can
+from console.lib.rights import READ
+from console.telemetry import live, selectors, wire
+from console.telemetry.events import event_data
+from console.telemetry.mailbox import Mailbox, SlowConsumer, Subscription
+
+log = structlog.get_logger()
+
+EPOCH = new_ulid()  # of this process: a client never joins two histories
+SNAPSHOT_EVENTS = 20
+CLOSING_S = 2.0
+FAILED_CHECKS = 3
+AFTER_LOGOUT_S = 0.3
+
+
+class StreamConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        self.subscriptions: dict[str, Subscription] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+        if not same_origin(self.scope) or wire.SUBPROTOCOL not in self.scope.get("subprotocols", []):
+            await self.close()  # before accepting: the browser sees 403
+            return
+        self.mailbox, self.has_mail = Mailbox(), asyncio.Event()
+        self.heard_s = time.monotonic()
+        self.said: deque[float] = deque()
+        await self.accept(wire.SUBPROTOCOL)
+        if code := await self.refusal(self.scope):
+            await self.say_bye(code)
+            return
+        await self.channel_layer.group_add(live.group_of_person(self.scope["user"].pk), self.channel_name)
+        self.put(hello())
+        self.tasks = [asyncio.create_task(self.write()), asyncio.create_task(self.watch())]
+
+    async def disconnect(self, code: int) -> None:
+        for task in self.tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        with contextlib.suppress(*live.AWAY):
+            await self.channel_layer.group_discard(live.group_of_person(self.scope["user"].pk), self.channel_name)
+            for channel in {subscription.channel for subscription in self.subscriptions.values()}:
+                await self.channel_layer.group_discard(live.group_of_channel(channel), self.channel_name)
+        self.subscriptions.clear()
+
+    # Rights
+
+    async def refusal(self, scope: dict[str, Any]) -> int:
+        """The close code for someone who may not look (any more), or 0."""
+        user = await get_user(scope)
+        if not user.is_authenticated or not user.is_active:
+            return wire.LOGIN
+        return 0 if await database_sync_to_async(can)(user, READ) else wire.FORBIDDEN
+
+    async def watch(self) -> None:
+        """Each 30 s: is the session still good? And is anybody there? Sockets outlive logouts otherwise."""
+        failed, checked_s = 0, time.monotonic()
+        while True:
+            await asyncio.sleep(5.0)
+            if time.monotonic() - self.heard_s > wire.SILENT_S:
+                await self.say_bye(wire.SLOW)
+                return
+            if time.monotonic() - checked_s < wire.RECHECK_S:
+                continue
+            checked_s = time.monotonic()
+            try:
+                code = await self.recheck()
+            except Exception:
+                log.exception("socket.recheck_failed")
+                failed += 1
+                code = wire.RESTART if failed >= FAILED_CHECKS else 0
+            else:
+                failed = 0
+            if code:
+                await self.say_bye(code)
+                return
+
+    async def recheck(self) -> int:
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        return await self.refusal({"session": store(self.scope["session"].session_key)})
+
+    async def live_recheck(self, event: dict[str, Any]) -> None:
+        """This person logged out or changed: look now, once the session has had time to end."""
+        await asyncio.sleep(AFTER_LOGOUT_S)
+        if code := await self.recheck():
+            await self.say_bye(code)
+
+    # Writing
+
+    def put(self, message: dict[str, Any]) -> None:
+        self.mailbox.put(message)
+        self.has_mail.set()
+
+    async def write(self) -> None:
+        while True:
+            await self.has_mail.wait()
+            self.has_mail.clear()
+            while (message := self.mailbox.take()) is not None:
+                await self.send(text_data=wire.encode(message).decode())
+
+    async def say_bye(self, code: int) -> None:
+        words = {
+            wire.LOGIN: "login", wire.FORBIDDEN: "forbidden", wire.SLOW: "slow_consumer", wire.TOO_MANY: "too_many",
+            wire.RESTART: "restart",
+        }  # fmt: skip
+        with contextlib.suppress(asyncio.TimeoutError):  # a reader that is gone must not hold us
+            async with asyncio.timeout(CLOSING_S):
+                await self.send(text_data=wire.encode({"op": "bye", "code": words[code], "retry_ms": 2_000}).decode())
+        await self.close(code)
+
+    # What the client says
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.heard_s = time.monotonic()
+        if self.too_many():
+            await self.say_bye(wire.TOO_MANY)
+            return
+        said = None
+        try:
+            if text_data is None or len(text_data) > wire.MAX_MESSAGE_BYTES:
+                raise Invalid(f"A message is JSON text of at most {wire.MAX_MESSAGE_BYTES} bytes.")
+            said = read_said(text_data)
+            await self.obey(said)
+        except ConsoleError as error:
+            self.put(problem(said.id if said else "", 400, error.code, error.detail))
+        except SlowConsumer:
+            await self.say_bye(wire.SLOW)
+
+    def too_many(self) -> bool:
+        now_s = time.monotonic()
+        self.said.append(now_s)
+        while now_s - self.said[0] > wire.MESSAGES_WITHIN_S:
+            self.said.popleft()
+        return len(self.said) > wire.MAX_MESSAGES
+
+    async def obey(self, said: wire.Said) -> None:
+        if said.op == "ping":
+            self.put({"op": "pong", "t": said.t})
+        elif said.op == "sub":
+            await self.subscribe(said)
+        elif said.op in ("unsub", "pause", "resume"):
+            subscription = self.subscriptions.get(said.id)
+            if subscription is None:
+                raise Invalid.field("id", f"No subscription has the id {said.id!r}.")
+            if said.op == "unsub":
+                await self.unsubscribe(subscription)
+            else:
+                subscription.paused = said.op == "pause"
+                if said.op == "resume":
+                    await self.snapshot(subscription)
+        else:
+            raise Invalid.field("op", f"{said.op!r} is no operation: sub, unsub, pause, resume, ping.")
+
+    async def subscribe(self, said: wire.Said) -> None:
+        channel = wire.read_channel(said.ch)
+        if not wire.ID.fullmatch(said.id):
+            raise Invalid.field("id", "An id is 1 to 32 letters, digits, hyphens or underscores.")
+        params = wire.read_params(said.p, time.time()) if channel == "metrics" else None
+        before = self.subscriptions.get(said.id)
+        if before is None and len(self.subscriptions) >= wire.MAX_SUBS:
+            self.put(problem(said.id, 429, "too_many_subscriptions", f"A socket holds {wire.MAX_SUBS} subscriptions."))
+            return
+        seq = 0
+        if before is not None:  # asked anew, after a gap or with other parameters
+            seq = before.seq
+            self.mailbox.forget(before)
+            await self.unsubscribe(before, keep=channel)
+        subscription = self.subscriptions[said.id] = Subscription(id=said.id, channel=channel, params=params, seq=seq)
+        await self.channel_layer.group_add(live.group_of_channel(channel), self.channel_name)
+        await self.snapshot(subscription)
+
+    async def unsubscribe(self, subscription: Subscription, keep: str = "") -> None:
+        del self.subscriptions[subscription.id]
+        self.mailbox.forget(subscription)
+        channel = subscription.channel
+        if channel != keep and all(other.channel != channel for other in self.subscriptions.values()):
+            await self.channel_layer.group_discard(live.group_of_channel(channel), self.channel_name)
+
+    async def snapshot(self, subscription: Subscription) -> None:
+        """The one query of a subscription. Its group was joined before."""
+        self.mailbox.forget(subscription)
+        subscription.lost = False
+        message: dict[str, Any] = {"op": "snap", "id": subscription.id, "seq": subscription.next_seq()}
+        try:
+            if subscription.channel == "metrics":
+                message |= await self.metrics_snapshot(subscription)
+            elif subscription.channel == "events":
+                message |= await self.events_snapshot(subscription)
+            else:
+                message |= await self.state_snapshot(subscription)
+        except ConsoleError:
+            raise
+        except Exception:
+            log.exception("socket.snapshot_failed", channel=subscription.channel)
+            subscription.lost = True
+            self.put(
+                problem(subscription.id, 503, "not_ready", "The telemetry store did not answer. Ask again in a moment.")
+            )
+            return
+        self.put(message)
+
+    async def state_snapshot(self, subscription: Subscription) -> dict[str, Any]:
+        state = await asyncio.to_thread(live.read_state, subscription.channel)
+        if state is None:
+            return {"t": 0, "at": None, "s": {}, "lines": {}}
+        subscription.through, subscription.state = state.through, state.s
+        return {"t": state.through, "at": state.at_s, "s": state.s, "lines": state.lines}
+
+    async def metrics_snapshot(self, subscription: Subscription) -> dict[str, Any]:
+        now_s = time.time()
+        query = subscription.params.query(now_s)
+        answer = await database_sync_to_async(selectors.run_query, thread_sensitive=False)(query, now_s)
+        subscription.through = answer.through
+        lines = {
+            name: [None if value is None else round(value, 3) for value in line] for name, line in answer.series.items()
+        }
+        return {
+            "t": answer.through, "t0": answer.start, "step": answer.step, "n": answer.points, "s": lines,
+            "left_out": answer.left_out,
+        }  # fmt: skip
+
+    async def events_snapshot(self, subscription: Subscription) -> dict[str, Any]:
+        events = await database_sync_to_async(selectors.latest_events, thread_sensitive=False)(SNAPSHOT_EVENTS)
+        subscription.through = max((event.pk for event in events), default=0)
+        return {"t": int(time.time()), "rows": [event_data(event) for event in events]}
+
+    # What the monitor says
+
+    def listeners(self, event: dict[str, Any]) -> list[Subscription]:
+        return [
+            subscription
+            for subscription in self.subscriptions.values()
+            if subscription.channel == event["ch"] and not subscription.paused and not subscription.lost
+        ]
+
+    async def live_state(self, event: dict[str, Any]) -> None:
+        for subscription in self.listeners(event):
+            if event["t"] > subscription.through:
+                subscription.through = event["t"]
+                self.mailbox.put_state(subscription, event["t"], event["s"])
+        self.has_mail.set()
+
+    async def live_points(self, event: dict[str, Any]) -> None:
+        try:
+            for subscription in self.listeners(event):
+                if event["t"] <= subscription.through:
+                    continue
+                if event["t0"] > subscription.through + 1:
+                    self.mailbox.say_gap(subscription, subscription.seq + 1, subscription.seq + 1)
+                    continue
+                subscription.through = event["t"]
+                for step, start, point in event["points"]:
+                    if step == subscription.params.step:
+                        self.mailbox.put_point(subscription, {"t": start, "s": subscription.params.pick(point)})
+        except SlowConsumer:
+            await self.say_bye(wire.SLOW)
+        self.has_mail.set()
+
+    async def live_event(self, event: dict[str, Any]) -> None:
+        try:
+            for subscription in self.listeners(event):
+                if event["event"]["rev"] > subscription.through:
+                    subscription.through = event["event"]["rev"]
+                    self.mailbox.put(
+                        {"op": "event", "id": subscription.id, "seq": subscription.next_seq(), **event["event"]},
+                        subscription,
+                    )
+        except SlowConsumer:
+            await self.say_bye(wire.SLOW)
+        self.has_mail.set()
+
+
+def same_origin(scope: dict[str, Any]) -> bool:
+    """The page that opens the socket must be ours, to the port: cookies do not tell ports apart."""
+    headers = dict(scope.get("headers", []))
+    origin = headers.get(b"origin", b"").decode("latin1")
+    host = headers.get(b"host", b"").decode("latin1")
+    return bool(host) and (urlsplit(origin).netloc == host or origin in settings.CSRF_TRUSTED_ORIGINS)
+
+
+def hello() -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "op": "hello", "v": 1, "sid": new_ulid(), "epoch": EPOCH, "now": now,
+        "heartbeat": wire.HEARTBEAT_S, "max_subs": wire.MAX_SUBS,
+    }  # fmt: skip
+
+
+def problem(subscription: str, status: int, code: str, detail: str) -> dict[str, Any]:
+    return {"op": "problem", "id": subscription, "status": status, "code": code, "detail": detail}
+
+
+def read_said(text: str) -> wire.Said:
+    try:
+        return wire.decode_said(text)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"The message is not usable: {error}.") from None
