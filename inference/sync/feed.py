@@ -50,6 +50,7 @@ class Feed:
         self.unpublished: dict[tuple[str, str], Document] = {}
         self.on_change: OnChange | None = None
         self.wake_saver = asyncio.Event()
+        self.wake_sender = asyncio.Event()
         self.calls: Redis | None = connect(redis_url) if redis_url else None
 
     def load(self) -> None:
@@ -62,7 +63,10 @@ class Feed:
         if not self.redis_url:
             await self.follow_folder(float("inf"))
             return
-        saver = asyncio.create_task(self.save_forever(), name="feed-saver")
+        helpers = [
+            asyncio.create_task(self.save_forever(), name="feed-saver"),
+            asyncio.create_task(self.send_forever(), name="feed-sender"),
+        ]
         pause_s = 0.0
         try:
             while True:
@@ -76,9 +80,9 @@ class Feed:
                     await self.follow_folder(pause_s)
         finally:
             self.connected = False
-            saver.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await saver
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
             await self.close()
 
     async def close(self) -> None:
@@ -97,7 +101,7 @@ class Feed:
                 if not self.connected:
                     log.info("feed_connected", revision=self.revision, models=len(self.documents.models))
                 self.connected = True
-                await self.publish_waiting()
+                self.wake_sender.set()
                 with contextlib.suppress(Gap):
                     await self.follow_stream(client, last_id)
                 log.info("feed_gap", revision=self.revision)
@@ -162,28 +166,31 @@ class Feed:
     # Publishing
 
     async def publish(self, kind: str, key: str, document: Document) -> bool:
-        """Put a document of ours in force: here, on disk, in Redis. False when a newer one stands already.
+        """Put a document of ours in force: here and on disk now, in Redis as soon as it can be reached.
 
-        Disk comes first: the node's gateways hear of a lost worker even while Redis is away, and Redis gets the newest
-        of what it missed when it is back.
+        Disk comes first: the node's gateways hear of a lost worker even while Redis is away, and nobody waits for a
+        Redis that hangs. False when a newer one stands already. What Redis refuses as too old is undone by the newer
+        document that the feed then brings.
         """
         if not await asyncio.to_thread(self.store.write, kind, key, document):
             return False
         self.accept([(kind, key, document)])
-        if self.calls is None:
-            return True
-        self.unpublished[kind, key] = document
-        if not self.connected:
-            return True
-        try:
-            return await self.send(kind, key, document)
-        except AWAY as error:
-            log.warning("publish_waits", kind=kind, key=key, error=str(error) or type(error).__name__)
-            return True
+        if self.calls is not None:
+            self.unpublished[kind, key] = document
+            self.wake_sender.set()
+        return True
 
-    async def publish_waiting(self) -> None:
-        for (kind, key), document in list(self.unpublished.items()):
-            await self.send(kind, key, document)
+    async def send_forever(self) -> None:
+        while True:
+            still_wanted()
+            await self.wake_sender.wait()
+            self.wake_sender.clear()
+            try:
+                for (kind, key), document in list(self.unpublished.items()):
+                    await self.send(kind, key, document)
+            except AWAY as error:
+                # Tried again when the feed has reconnected, and with the next document.
+                log.warning("publishing_waits", waiting=len(self.unpublished), error=str(error) or type(error).__name__)
 
     async def send(self, kind: str, key: str, document: Document) -> bool:
         assert self.calls is not None

@@ -100,7 +100,7 @@ class NodeLock:
 
 
 def node_identity(folder: Path) -> str:
-    """A name that no other data folder has, made once: who holds the lease, across restarts. Call under the NodeLock."""
+    """A name that no other data folder has, made once: who holds the lease. Call it under the NodeLock."""
     path = folder / "controller.id"
     try:
         if name := path.read_text().strip():
