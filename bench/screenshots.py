@@ -1,6 +1,6 @@
 """Picture every page of a running console: light and dark, 1440 x 900 and 360 x 780.
 
-    python -m bench.screenshots --url http://127.0.0.1:8000 --user admin --password … --out docs/screenshots
+python -m bench.screenshots --url http://127.0.0.1:8000 --user admin --password … --out docs/screenshots
 """
 
 import argparse

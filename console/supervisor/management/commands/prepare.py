@@ -14,9 +14,11 @@ from django.core.management.base import BaseCommand
 from console.accounts import services as accounts
 from console.accounts.models import ApiKey, User
 from console.fleet import services as fleet
+from console.fleet.models import Pool
 from console.lib.actors import SYSTEM
 from console.registry import services as registry
 
+POOL = "default"
 DEMO_KEY = "demo"
 DEMO_SCOPES = ("read", "infer")
 
@@ -35,7 +37,7 @@ class Command(BaseCommand):
         known = json.loads(sys.stdin.read() or "{}")
         self.step("database", migrate)
         user, password = accounts.create_admin()
-        fleet.set_pool(actor=SYSTEM, max_workers=workers, device=device)
+        size_pool(workers, device)
         api_key = None
         if demo:
             api_key = demo_key(user, known.get("api_key") or "")
@@ -57,6 +59,18 @@ class Command(BaseCommand):
 def migrate() -> str:
     call_command("migrate", verbosity=0, interactive=False)
     return "migrated"
+
+
+def size_pool(workers: int | None, device: str) -> None:
+    """The one pool of this machine; flags change it, their absence leaves it as it is."""
+    held = Pool.objects.filter(name=POOL).first() or Pool(name=POOL, devices=["cpu"])
+    fleet.set_pool(
+        name=POOL,
+        actor=SYSTEM,
+        devices=[device] if device else held.devices,
+        max_workers=workers or held.max_workers,
+        spares=held.spares,
+    )
 
 
 def demo_key(owner: User, known: str) -> str:
