@@ -29,6 +29,8 @@ class Running(Struct, frozen=True):
     pid: int
     started_at_s: float
     address: str
+    model: str
+    version: int
     digest: str  # of the version
     unit: str
     device: str

@@ -6,19 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from inference.drivers.base import Job, Running
-
-
-class RunFile(Running, frozen=True):
-    """`start_ticks` is the kernel's start time of the process: a pid that was given to another has a different one."""
-
-    start_ticks: int
-
-
-def start_ticks(pid: int) -> int:
-    """Clock ticks after boot at which the process started. Raises OSError when there is no such process."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[19])  # the name before it may hold anything
+from inference.drivers.base import Job
+from inference.drivers.run_files import RunFile, start_ticks
 
 
 def run_file(job: Job) -> Path:
@@ -35,6 +24,8 @@ def write_run_file(job: Job) -> Path:
         pid=pid,
         started_at_s=time.time(),
         address=job.address,
+        model=job.model,
+        version=job.version.number,
         digest=job.version.digest,
         unit=job.unit,
         device=job.device,
