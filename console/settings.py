@@ -11,6 +11,7 @@ env = environ.Env()
 
 DATA_DIR = Path(env.str("SWITCHYARD_DATA", default=str(BASE_DIR / "data"))).absolute()
 DEBUG = False
+VERSION = "0.1.0"
 ENVIRONMENT = env.str("SWITCHYARD_ENVIRONMENT", default="local")
 ALLOWED_HOSTS = env.list("SWITCHYARD_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("SWITCHYARD_TRUSTED_ORIGINS", default=[])
@@ -30,6 +31,11 @@ def read_secret() -> str:
 
 
 SECRET_KEY = read_secret()
+
+LOG_FORMAT = env.str("SWITCHYARD_LOG_FORMAT", default="text")
+LOG_LEVEL = env.str("SWITCHYARD_LOG_LEVEL", default="info")
+LOGGING_CONFIG = "console.lib.logs.configure_django"
+LOGGING = {"level": LOG_LEVEL}
 
 INSTALLED_APPS = [
     "console.lib",
@@ -61,9 +67,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "console.lib.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "console.lib.middleware.RequestId",
+    "django.middleware.gzip.GZipMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -196,6 +203,12 @@ USE_I18N = False
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "console.lib.static_files.HashedStorage"},
+}
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
+SERVESTATIC_USE_ZSTD = False
 
 # Bodies are small: files come in chunks, and the view that takes them reads the stream. Django holds a body in memory
 # up to FILE_UPLOAD_MAX_MEMORY_SIZE and on disk beyond.
@@ -205,7 +218,6 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 UPLOAD_CHUNK_BYTES = 8 * 1024 * 1024
 
 API_REQUESTS_PER_MINUTE = env.int("SWITCHYARD_API_REQUESTS_PER_MINUTE", default=1200)
-PROBLEM_DOCS = "https://switchyard.invalid/docs/http-api"
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "console.lib.api_docs.ConsoleSchema",
     # The key first: its WWW-Authenticate makes a missing login 401 and not 403.
@@ -224,7 +236,6 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-VERSION = "0.1.0"
 SPECTACULAR_SETTINGS = {
     "TITLE": "Switchyard console API",
     "DESCRIPTION": "What people can do in the console, machines can do here. Models are called at the gateway.",
@@ -242,5 +253,6 @@ SPECTACULAR_SETTINGS = {
 
 # Where the console reaches the data plane, and where artifacts lie.
 GATEWAY_URL = env.str("SWITCHYARD_GATEWAY_URL", default="http://127.0.0.1:8080")
+GATEWAY_PUBLIC_URL = env.str("SWITCHYARD_GATEWAY_PUBLIC_URL", default=GATEWAY_URL)  # as clients see it, for snippets
 ARTIFACT_STORE = env.str("SWITCHYARD_STORE", default=f"file://{DATA_DIR / 'store'}")
 UPLOAD_QUOTA_BYTES = env.int("SWITCHYARD_UPLOAD_QUOTA_BYTES", default=20 * 1024**3)

@@ -17,7 +17,7 @@ from console.accounts.services import forget_admin_password, record
 def note_new_password(sender: Any, user: User, **kwargs: Any) -> None:
     with transaction.atomic():
         record(user, "user.set_password", user)
-    forget_admin_password(user)
+        transaction.on_commit(lambda: forget_admin_password(user), robust=True)
 
 
 @receiver([authenticator_added, authenticator_removed])

@@ -6,7 +6,6 @@
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, ValidationError
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -32,7 +31,9 @@ STATUS: dict[type[errors.ConsoleError], int] = {
     errors.Invalid: 422,
     errors.PreconditionMissing: 428,
     errors.RateLimited: 429,
+    errors.BadGateway: 502,
     errors.Busy: 503,
+    errors.GatewayTimeout: 504,
     errors.StorageFull: 507,
 }
 
@@ -76,9 +77,9 @@ CODES = {
 
 
 def problem(status: int, code: str, detail: str, instance: str, extras: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The body. `type` names the page of the docs that explains the code."""
+    """The body. `type` is a name, not an address: nothing needs to be fetched to understand it."""
     return {
-        "type": f"{settings.PROBLEM_DOCS}#{code}",
+        "type": f"urn:switchyard:problem:{code}",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "code": code,

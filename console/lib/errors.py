@@ -111,6 +111,16 @@ class StorageFull(ConsoleError):
     code = "storage_full"
 
 
+class BadGateway(ConsoleError):
+    """What the data plane said is no answer."""
+
+    code = "bad_gateway"
+
+
+class GatewayTimeout(ConsoleError):
+    code = "gateway_timeout"
+
+
 class Busy(ConsoleError):
     """Worth another try after `retry_after_s`."""
 

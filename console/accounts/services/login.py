@@ -1,6 +1,5 @@
 """One-time login links, and the end of the password that `up` wrote down."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -8,6 +7,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
@@ -17,6 +17,8 @@ from console.accounts.models import LoginLink, User
 from console.accounts.services.audit import record
 from console.lib.actors import Actor
 from console.lib.errors import NotAllowed
+
+log = structlog.get_logger()
 
 LIFE = timedelta(minutes=10)
 
@@ -65,7 +67,6 @@ def forget_admin_password(user: User) -> None:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(facts, file, indent=2)
         fresh.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise
+    except OSError as error:
+        log.warning("up_json.not_rewritten", error=str(error))
+        fresh.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from django.db.models import F
 from console.accounts.choices import Role, Theme
 from console.accounts.models import User
 from console.accounts.services.audit import record
+from console.accounts.services.login import forget_admin_password
 from console.lib import outbox
 from console.lib.actors import SYSTEM, Actor
 from console.lib.errors import AlreadyExists, Fault, Invalid, InvalidTransition, StaleWrite
@@ -94,6 +95,7 @@ def set_password(*, actor: Actor, user: User, password: str, reason: str = "") -
     user.set_password(password)
     user.save(update_fields=["password"])
     record(actor, "user.set_password", user, reason=reason)
+    transaction.on_commit(lambda: forget_admin_password(user), robust=True)
 
 
 @transaction.atomic
