@@ -18,6 +18,7 @@ RUN_DIR = Path(tempfile.mkdtemp(prefix="sy-"))  # short: socket paths end at 107
 VALKEY_SOCKET = RUN_DIR / "valkey.sock"
 os.environ["SWITCHYARD_DATA"] = str(RUN_DIR)
 os.environ["REDIS_URL"] = f"unix://{VALKEY_SOCKET}"
+os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
