@@ -7,7 +7,7 @@
     ├── Refused                  MissingKey · BadKey · ScopeMissing · ModelNotAllowed
     ├── Busy                     QueueFull · NotReady · OverQuota · PoisonInput     carry retry_after_s
     ├── DeadlinePassed
-    ├── ClientError              TooLarge · SlowClient · MethodNotAllowed
+    ├── ClientError              TooLarge · HeadTooLarge · SlowClient · MethodNotAllowed
     ├── Failed                   the model or a worker broke: ModelFailed · OutputNotFinite · WorkerLost
     ├── ArtifactError            CorruptArtifact · UnsafeArtifact · UnsupportedFormat
     └── DocumentError            StaleDocument · BadDocument
@@ -126,6 +126,10 @@ class ClientError(SwitchyardError):
 
 class TooLarge(ClientError):
     code = "too_large"
+
+
+class HeadTooLarge(TooLarge):
+    code = "head_too_large"
 
 
 class SlowClient(ClientError):

@@ -1,0 +1,349 @@
+"""The queue of one unit of one version: bounded, late-binding, deadline-aware.
+
+Work waits here until a replica has a free slot. All that arrives in one turn of the event loop is looked at once, at
+its end, so that it travels as one frame; there is no timer while nothing waits. What is decided (how many rows, whether
+to hold back, whether to use a second slot) is decided in `inference.policy.batching`.
+
+When a worker dies with work in hand, each request of it is retried alone, elsewhere if there is an elsewhere, at most
+two at a time. One that kills again is refused and its input quarantined, so that one client cannot empty the pool.
+"""
+
+import asyncio
+import random
+from collections import deque
+from time import monotonic
+from typing import Protocol
+
+from msgspec import Struct
+
+from inference.errors import BadInput, DeadlinePassed, NotReady, PoisonInput, QueueFull, SwitchyardError
+from inference.gateway.deadlines import Deadlines
+from inference.gateway.quarantine import QUARANTINE_S, Quarantine, digest_inputs
+from inference.policy.batching import LatencyModel, batch_rows, rows_in_time, wait_s, worth_second_slot
+from inference.protocol.messages import Tensor
+from inference.spec import DeviceKind, Unit
+
+RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
+TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
+MAX_RETRIES = 2  # at once, in a unit
+
+
+class Slot(Protocol):
+    """A replica as the queue sees it."""
+
+    replica: str
+    on_cuda: bool
+    credits: int
+    in_flight_rows: int
+    max_rows: int
+
+    def send(self, works: list["Work"], rows: int) -> None: ...
+
+    def cancel(self, work: "Work") -> None: ...
+
+    def want(self, requests: int) -> None: ...
+
+    @property
+    def busy(self) -> bool: ...
+
+
+class UnitAnswer(Struct, gc=False):
+    """What one unit made of one request."""
+
+    tensors: list[Tensor]
+    queue_s: float
+    compute_s: float  # the batch's time in the model, as the worker measured it
+    compute_share_ns: int  # of it, this request's rows' share
+
+
+class Work:
+    """One request at one unit, from when it waits until it is answered."""
+
+    __slots__ = ("deadline_s", "deaths", "future", "killers", "queue", "queued_s", "rows", "sent_s", "slot", "tensors")
+
+    def __init__(self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float):
+        self.queue = queue
+        self.tensors = tensors
+        self.rows = rows
+        self.deadline_s = deadline_s
+        self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
+        self.queued_s = now_s
+        self.sent_s = 0.0
+        self.slot: Slot | None = None  # where it runs; None: it waits
+        self.deaths = 0
+        self.killers: set[str] = set()
+
+    def expire(self) -> None:
+        where = "in the model" if self.slot is not None else "in the queue"
+        waited_s = monotonic() - self.queued_s
+        self.fail(DeadlinePassed(f"The deadline passed after {waited_s:.3f} s {where}. Send a longer X-Timeout-Ms."))
+
+    def fail(self, error: SwitchyardError) -> None:
+        if not self.future.done():
+            self.leave()
+            self.future.set_exception(error)
+
+    def leave(self) -> None:
+        """Stop counting as waiting or running; nobody is interested in it any more."""
+        if self.slot is not None:
+            self.slot.cancel(self)
+        else:
+            self.queue.waiting_count -= 1
+            self.queue.waiting_rows -= self.rows
+
+
+class UnitQueue:
+    def __init__(
+        self,
+        key: str,
+        unit: Unit,
+        runs_model: bool,
+        deadlines: Deadlines,
+        quarantine: Quarantine,
+        loop: asyncio.AbstractEventLoop,
+    ):
+        self.key = key  # such as minilm/1/main, for messages
+        self.unit = unit
+        self.deadlines = deadlines
+        self.quarantine = quarantine
+        self.loop = loop
+        self.slots: list[Slot] = []  # replicas with an open connection
+        self.waiting: deque[Work] = deque()  # may hold some that left; the counts do not
+        self.retries: deque[Work] = deque()
+        self.retrying: set[Work] = set()
+        self.waiting_count = 0
+        self.waiting_rows = 0
+        self.model = LatencyModel()
+        self.last_slot_s = float("-inf")  # when a replica was last linked, lost or announced
+        self.observed_s = float("-inf")  # when a batch was last answered
+        self.pump_due = False
+        self.hold_timer: asyncio.TimerHandle | None = None
+        self.wanted = False
+        self.runs_model = runs_model
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.slots)
+
+    async def submit(self, tensors: list[Tensor], rows: int, deadline_s: float) -> UnitAnswer:
+        """Wait for the unit's answer. Raises Busy kinds at once, DeadlinePassed, or what the model raised."""
+        now_s = monotonic()
+        self.check_admission(tensors, rows, deadline_s, now_s)
+        work = Work(self, tensors, rows, deadline_s, now_s)
+        self.waiting.append(work)
+        self.waiting_count += 1
+        self.waiting_rows += rows
+        self.deadlines.add(work)
+        self.pump_soon()
+        try:
+            return await work.future
+        except asyncio.CancelledError:
+            if work.future.cancelled():  # else it was answered just before its client hung up
+                work.leave()
+            raise
+        finally:
+            self.deadlines.discard(work)
+
+    def check_admission(self, tensors: list[Tensor], rows: int, deadline_s: float, now_s: float) -> None:
+        if rows > self.unit.batch.max_size:
+            raise BadInput(
+                f"The request has {rows} rows; {self.key} takes at most {self.unit.batch.max_size} at once. Split it."
+            )
+        if self.waiting_count >= self.unit.queue.max_requests:
+            raise QueueFull(
+                f"{self.waiting_count} requests wait for {self.key} already, the most its queue holds.",
+                retry_after_s=self.drain_estimate_s(),
+            )
+        if not self.slots and now_s - self.last_slot_s > RECOVERY_S:
+            raise NotReady(f"No replica of {self.key} is ready yet; it may be loading.", retry_after_s=2.0)
+        if now_s >= deadline_s:
+            raise DeadlinePassed("The deadline had passed before the request could wait for a replica.")
+        if self.quarantine:
+            left_s = self.quarantine.left_s(digest_inputs(self.key, tensors), now_s)
+            if left_s:
+                raise self.poison(left_s)
+
+    def drain_estimate_s(self) -> float:
+        """How long until what waits now is done, by what a batch has been taking."""
+        batches = -(-self.waiting_rows // self.unit.batch.max_size)
+        return batches * self.model.predict_s(self.unit.batch.max_size) / max(1, len(self.slots))
+
+    def poison(self, left_s: float) -> PoisonInput:
+        return PoisonInput(
+            f"This input made a worker of {self.key} die twice and is refused for {left_s:.0f} s. "
+            "Other inputs are served.",
+            retry_after_s=left_s,
+        )
+
+    # Replicas come and go
+
+    def expect_slot(self) -> None:
+        """A ready replica was announced; its connection is being made."""
+        self.last_slot_s = monotonic()
+
+    def add_slot(self, slot: Slot) -> None:
+        self.slots.append(slot)
+        self.pump_soon()
+
+    def remove_slot(self, slot: Slot) -> None:
+        if slot in self.slots:
+            self.slots.remove(slot)
+            self.last_slot_s = monotonic()
+
+    def close(self) -> None:
+        """The version is no longer served: what waits is told so."""
+        error = NotReady(f"{self.key} was unloaded while the request waited.")
+        for work in (*self.waiting, *self.retries):
+            work.fail(error)
+        self.waiting.clear()
+        self.retries.clear()
+
+    # Answers
+
+    def batch_took(self, rows: int, seconds: float, now_s: float) -> None:
+        self.observed_s = now_s
+        self.model.observe(rows, seconds)
+
+    def answered(self, work: Work, answer: UnitAnswer) -> None:
+        self.retrying.discard(work)
+        if not work.future.done():
+            work.future.set_result(answer)
+
+    def failed(self, work: Work, error: SwitchyardError) -> None:
+        self.retrying.discard(work)
+        if not work.future.done():
+            work.future.set_exception(error)
+
+    def worker_died(self, works: list[Work], replica: str) -> None:
+        """Retry each alone; who was alone and kills a second time is poison."""
+        for work in works:
+            work.deaths += 1
+            work.killers.add(replica)
+            self.retrying.discard(work)
+            if work.future.done():
+                continue
+            if work.deaths < 2:
+                work.slot = None
+                self.retries.append(work)
+                self.waiting_count += 1
+                self.waiting_rows += work.rows
+            else:
+                self.quarantine.add(digest_inputs(self.key, work.tensors), monotonic())
+                work.future.set_exception(self.poison(QUARANTINE_S))
+        self.pump_soon()
+
+    # Forming batches
+
+    def pump_soon(self) -> None:
+        if not self.pump_due:
+            self.pump_due = True
+            self.loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Send what can be sent. Called once a loop turn at most, after all its arrivals."""
+        self.pump_due = False
+        if self.retries:
+            self.pump_retries()
+        while self.waiting_rows and self.waiting:
+            slot, free = self.choose_slot()
+            if slot is None:
+                break
+            now_s = monotonic()
+            policy = self.unit.batch
+            if policy.max_wait_s and (hold_s := self.hold_s(now_s)) > 0:
+                if self.hold_timer is None:
+                    self.hold_timer = self.loop.call_later(hold_s, self.end_hold)
+                break
+            most = min(policy.max_size, slot.max_rows)
+            works, rows = self.take(batch_rows(self.waiting_rows, free, most), most, now_s)
+            if works:
+                self.dispatch(slot, works, rows, now_s)
+        if self.waiting_count or self.wanted:
+            self.say_want()
+        if len(self.waiting) > 2 * self.unit.queue.max_requests:
+            self.waiting = deque(work for work in self.waiting if not work.future.done())
+
+    def say_want(self) -> None:
+        """Tell shared workers that work waits for a credit of theirs, and that none does any more."""
+        self.wanted = self.waiting_count > 0 and not any(slot.credits > 0 for slot in self.slots)
+        for slot in self.slots:
+            slot.want(self.waiting_count if self.wanted else 0)
+
+    def hold_s(self, now_s: float) -> float:
+        oldest = next((work for work in self.waiting if not work.future.done()), None)
+        return wait_s(self.waiting_rows, now_s - oldest.queued_s, self.unit.batch) if oldest else 0.0
+
+    def end_hold(self) -> None:
+        self.hold_timer = None
+        self.pump()
+
+    def choose_slot(self, avoid: frozenset[str] | set[str] = frozenset()) -> tuple[Slot | None, int]:
+        """A free replica and how many there are: idle ones first, then second slots where they are worth it."""
+        free = [slot for slot in self.slots if slot.credits > 0 and not slot.busy]
+        if not free:
+            free = [slot for slot in self.slots if slot.credits > 0 and worth_second_slot(self.model, slot.on_cuda)]
+        if avoid:
+            free = [slot for slot in free if slot.replica not in avoid] or (
+                free if all(slot.replica in avoid for slot in self.slots) else []
+            )
+        if len(free) <= 1:
+            return (free[0], 1) if free else (None, 0)
+        one, other = random.sample(free, 2)
+        return (one if one.in_flight_rows <= other.in_flight_rows else other), len(free)
+
+    def take(self, share: int, most: int, now_s: float) -> tuple[list[Work], int]:
+        """The next batch: `share` rows (one request may bring more, up to `most`), all still in time."""
+        works: list[Work] = []
+        rows, limit = 0, share
+        trusted = now_s - self.observed_s < TRUST_S
+        waiting = self.waiting
+        while waiting:
+            work = waiting[0]
+            if work.future.done():
+                waiting.popleft()
+                continue
+            wanted = rows + work.rows
+            if works and wanted > limit:
+                break
+            if trusted:
+                in_time = rows_in_time(self.model, max(limit, wanted), work.deadline_s - now_s)
+                if in_time < work.rows:
+                    waiting.popleft()
+                    work.fail(DeadlinePassed("The deadline would pass before the model could answer; not tried."))
+                    continue
+                if works and wanted > in_time:
+                    break
+                limit = min(limit, max(in_time, wanted))
+            waiting.popleft()
+            works.append(work)
+            rows = wanted
+            if rows >= most:
+                break
+        self.waiting_count -= len(works)
+        self.waiting_rows -= rows
+        return works, rows
+
+    def pump_retries(self) -> None:
+        while self.retries and len(self.retrying) < MAX_RETRIES:
+            work = self.retries[0]
+            if work.future.done():
+                self.retries.popleft()
+                continue
+            slot, _ = self.choose_slot(avoid=work.killers)
+            if slot is None:
+                return
+            self.retries.popleft()
+            self.waiting_count -= 1
+            self.waiting_rows -= work.rows
+            self.retrying.add(work)
+            self.dispatch(slot, [work], work.rows, monotonic())
+
+    def dispatch(self, slot: Slot, works: list[Work], rows: int, now_s: float) -> None:
+        for work in works:
+            work.slot = slot
+            work.sent_s = now_s
+        slot.send(works, rows)
+
+
+def is_cuda(device: str) -> bool:
+    return device.startswith(DeviceKind.CUDA.value)

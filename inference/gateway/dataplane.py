@@ -1,0 +1,172 @@
+"""Inference itself, free of HTTP: every edge calls `infer`."""
+
+import asyncio
+import random
+from itertools import pairwise
+from time import monotonic
+
+from msgspec import Struct
+
+from inference.errors import SwitchyardError, VersionNotFound
+from inference.gateway.errors import CANCELLED, INTERNAL
+from inference.gateway.keys import require_model, require_scope
+from inference.gateway.tables import ModelTable, Tables, VersionPlan
+from inference.gateway.telemetry import Telemetry
+from inference.log import get_log
+from inference.policy.routing import Facts, choose_version
+from inference.protocol.messages import InferRequest, InferResponse, Tensor
+from inference.protocol.signature import check_inputs, check_outputs
+from inference.spec import ApiKey, Version
+
+log = get_log()
+
+MAX_TIMEOUT_S = 3600.0
+
+
+class Call(Struct):
+    """What an edge knows of a request besides the tensors."""
+
+    principal: ApiKey
+    facts: Facts
+    arrived_s: float  # monotonic
+    timeout_s: float | None = None
+
+
+class Answer(Struct, gc=False):
+    response: InferResponse
+    plan: VersionPlan
+    reason: str  # why this version
+    queue_s: float
+    compute_s: float
+    total_s: float
+
+
+class Outcome(Struct, gc=False):
+    """What is known of a request when it ends, well or not."""
+
+    model: str = ""  # stays empty for one that does not exist: clients must not make series
+    version: int = 0
+    rows: int = 0
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    compute_ns: int = 0
+
+
+class Dataplane:
+    def __init__(self, tables: Tables, telemetry: Telemetry):
+        self.tables = tables
+        self.telemetry = telemetry
+        self.running = 0
+
+    async def infer(self, request: InferRequest, call: Call) -> Answer:
+        """Choose a version, take the request through its units, answer. Raises SwitchyardError.
+
+        Cancelling it drops the work, wherever it is; what shares a batch with it goes on.
+        """
+        outcome = Outcome()
+        self.running += 1
+        try:
+            table = self.model_for(request.model, call.principal)
+            outcome.model = table.spec.name
+            choice = choose_version(table.routing, call.facts, random.random())  # noqa: S311 -- a share of traffic
+            outcome.version = choice.version
+            plan = table.plan(choice.version)
+            outcome.rows = check_inputs(request.inputs, plan.signature)
+            if request.outputs:
+                check_outputs(request.outputs, plan.signature)
+            deadline_s = call.arrived_s + self.timeout_of(request, call, plan)
+            tensors = await self.run_units(plan, request.inputs, outcome, deadline_s)
+            outputs = select(tensors, request, plan)
+        except SwitchyardError as error:
+            self.telemetry.failed(outcome.model, outcome.version, error.code, monotonic() - call.arrived_s)
+            raise
+        except asyncio.CancelledError:
+            self.telemetry.failed(outcome.model, outcome.version, CANCELLED, monotonic() - call.arrived_s)
+            raise
+        except Exception as error:
+            log.exception("inference_broke", model=outcome.model, version=outcome.version)
+            self.telemetry.failed(outcome.model, outcome.version, INTERNAL.code, monotonic() - call.arrived_s)
+            raise INTERNAL from error
+        finally:
+            self.running -= 1
+        total_s = monotonic() - call.arrived_s
+        self.telemetry.answered(
+            outcome.model, outcome.version, outcome.rows, total_s, outcome.queue_s, outcome.compute_ns
+        )
+        response = InferResponse(request.model, plan.label, request.id, outputs)
+        return Answer(response, plan, choice.reason, outcome.queue_s, outcome.compute_s, total_s)
+
+    async def run_units(
+        self, plan: VersionPlan, inputs: list[Tensor], outcome: Outcome, deadline_s: float
+    ) -> list[Tensor]:
+        """The tensors at hand after the last unit."""
+        if plan.direct:
+            answer = await plan.steps[0].queue.submit(inputs, outcome.rows, deadline_s)
+            outcome.queue_s = answer.queue_s
+            outcome.compute_s = answer.compute_s
+            outcome.compute_ns = answer.compute_share_ns
+            return answer.tensors
+        at_hand = {tensor.name: tensor for tensor in inputs}
+        for step in plan.steps:
+            answer = await step.queue.submit([at_hand[name] for name in step.takes], outcome.rows, deadline_s)
+            at_hand.update((tensor.name, tensor) for tensor in answer.tensors)
+            outcome.queue_s += answer.queue_s
+            outcome.compute_s += answer.compute_s
+            outcome.compute_ns += answer.compute_share_ns
+        return list(at_hand.values())
+
+    def timeout_of(self, request: InferRequest, call: Call, plan: VersionPlan) -> float:
+        """The shortest time anyone named: header, parameter; else the units' own."""
+        wanted = [seconds for seconds in (call.timeout_s, request.timeout_s) if seconds is not None]
+        return min(min(wanted), MAX_TIMEOUT_S) if wanted else plan.timeout_s
+
+    def model_for(self, name: str, principal: ApiKey) -> ModelTable:
+        """The model, where this key may call it. Raises Refused kinds or ModelNotFound."""
+        require_scope(principal, "infer")
+        require_model(principal, name)
+        return self.tables.model(name)
+
+    def version_for(self, name: str, version: str) -> tuple[ModelTable, Version]:
+        """The version meant by a number or alias; without one the model's heaviest. Raises NotFound kinds."""
+        table = self.tables.model(name)
+        if version:
+            pinned = table.routing.pins.get(version)
+            if pinned is None:
+                raise VersionNotFound(name, version, table.routing.known)
+            return table, table.versions[pinned.version]
+        if table.routing.weighted:
+            return table, table.versions[heaviest(table)]
+        if table.versions:
+            return table, table.versions[max(table.versions)]
+        raise VersionNotFound(name, "any", table.routing.known)
+
+    def is_ready(self, name: str, version: str = "") -> bool:
+        """Whether a version (without one: every version with traffic) can answer now. Raises NotFound kinds."""
+        table, meant = self.version_for(name, version)
+        if version:
+            return self.tables.dispatcher.is_ready(name, meant)
+        numbers = {choice.version for choice in table.routing.weighted}
+        return bool(numbers) and all(self.tables.dispatcher.is_ready(name, table.versions[n]) for n in numbers)
+
+    def unready_models(self) -> list[str]:
+        return [name for name in self.tables.documents.models if not self.safely_ready(name)]
+
+    def safely_ready(self, name: str) -> bool:
+        try:
+            return self.is_ready(name)
+        except SwitchyardError:
+            return False
+
+
+def heaviest(table: ModelTable) -> int:
+    shares = [upper - lower for lower, upper in pairwise((0.0, *table.routing.bounds))]
+    return table.routing.weighted[shares.index(max(shares))].version
+
+
+def select(tensors: list[Tensor], request: InferRequest, plan: VersionPlan) -> list[Tensor]:
+    """The outputs that were asked for, in that order; without a wish all, in the signature's."""
+    names = [output.name for output in request.outputs] if request.outputs else plan.gives
+    if len(tensors) == len(names) and all(tensor.name == name for tensor, name in zip(tensors, names, strict=True)):
+        return tensors
+    by_name = {tensor.name: tensor for tensor in tensors}
+    return [by_name[name] for name in names]

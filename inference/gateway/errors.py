@@ -1,0 +1,70 @@
+"""The one table of errors to HTTP numbers, and the body that goes with them: {"error": message, "code": code}."""
+
+from collections.abc import Callable
+from math import ceil
+
+import msgspec
+
+from inference import errors
+from inference.errors import (
+    BadInput,
+    Busy,
+    DeadlinePassed,
+    MethodNotAllowed,
+    ModelFailed,
+    OutputNotFinite,
+    SwitchyardError,
+    UnsupportedFeature,
+)
+from inference.gateway.http import Response
+
+STATUS: dict[type[SwitchyardError], int] = {
+    errors.BadInput: 400,
+    errors.UnsupportedFeature: 501,
+    errors.NotFound: 404,
+    errors.Refused: 403,
+    errors.MissingKey: 401,
+    errors.BadKey: 401,
+    errors.Busy: 503,
+    errors.OverQuota: 429,
+    errors.DeadlinePassed: 504,
+    errors.TooLarge: 413,
+    errors.HeadTooLarge: 431,
+    errors.SlowClient: 408,
+    errors.MethodNotAllowed: 405,
+    errors.SwitchyardError: 500,
+}
+CANCELLED = "cancelled"  # the client hung up: counted, never sent
+
+
+def status_of(error: SwitchyardError) -> int:
+    """The number of the nearest class that has one."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def error_response(error: SwitchyardError) -> Response:
+    status = status_of(error)
+    body = msgspec.json.encode({"error": str(error), "code": error.code})
+    headers = b""
+    if isinstance(error, Busy):
+        headers = b"retry-after: %d\r\n" % max(1, ceil(error.retry_after_s))
+    elif status == 401:
+        headers = b"www-authenticate: Bearer\r\n"
+    elif isinstance(error, MethodNotAllowed):
+        headers = b"allow: %b\r\n" % error.allowed.encode()
+    return Response(status, body, headers=headers)
+
+
+INTERNAL = SwitchyardError("Something broke here that should not have; it is in the log of the gateway.")
+
+# What a worker may say of one request of a batch. Everything else it says is a failure of the model.
+WORKER_ERRORS: dict[str, Callable[[str], SwitchyardError]] = {
+    BadInput.code: BadInput,
+    UnsupportedFeature.code: UnsupportedFeature,
+    OutputNotFinite.code: OutputNotFinite,
+    DeadlinePassed.code: DeadlinePassed,
+}
+
+
+def error_of_worker(code: str, message: str) -> SwitchyardError:
+    return WORKER_ERRORS.get(code, ModelFailed)(message or "The model failed and gave no reason.")

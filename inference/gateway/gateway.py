@@ -1,0 +1,150 @@
+"""One gateway process, put together: documents in, HTTP out, a report a second."""
+
+import asyncio
+import contextlib
+import gc
+import ssl
+from time import time
+
+from inference.config import Config
+from inference.errors import SwitchyardError
+from inference.gateway.dataplane import Dataplane
+from inference.gateway.dispatch import Dispatcher
+from inference.gateway.http import HttpServer
+from inference.gateway.report import ProcessReport, SeriesReport, UnitReport
+from inference.gateway.rest import Rest
+from inference.gateway.tables import Tables
+from inference.gateway.telemetry import Telemetry
+from inference.log import get_log
+from inference.status import GatewayStatus
+from inference.sync.feed import Feed
+from inference.sync.report import Reporter
+
+log = get_log()
+
+FIRST_LINKS_S = 1.0  # before listening, for the replicas that the documents call ready
+GC_THRESHOLDS = (20_000, 20, 50)  # a request makes no cycles; look for them seldom
+
+
+class Gateway:
+    def __init__(self, config: Config, name: str, url: str, processes: int = 1, tls: ssl.SSLContext | None = None):
+        loop = asyncio.get_running_loop()
+        self.config = config
+        self.name = name
+        self.url = url
+        self.processes = processes
+        self.started_at_s = time()
+        self.telemetry = Telemetry(name)
+        self.dispatcher = Dispatcher(name, self.telemetry, loop, tls)
+        self.tables = Tables(self.dispatcher)
+        self.dataplane = Dataplane(self.tables, self.telemetry)
+        self.rest = Rest(self.dataplane)
+        self.http = HttpServer(self.rest, config)
+        self.feed = Feed(config.redis_url, config.data / "documents")
+        self.reporter = Reporter(config.redis_url)
+        self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, host: str, port: int, reuse_port: bool = False) -> int:
+        """Load the last good documents, link, listen; returns the port. Raises OSError when it is taken."""
+        self.feed.load()
+        self.tables.load(self.feed.documents)
+        self.tasks = [
+            asyncio.create_task(self.feed.run(self.on_change), name="feed"),
+            asyncio.create_task(self.reporter.run(), name="reporter"),
+            asyncio.create_task(self.report_seconds(), name="seconds"),
+        ]
+        await self.wait_for_links()
+        port = await self.http.listen(host, port, reuse_port)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        return port
+
+    async def wait_for_links(self) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + FIRST_LINKS_S
+        while loop.time() < end_s and any(
+            replica.link is None for pool in self.dispatcher.replicas.values() for replica in pool.values()
+        ):
+            await asyncio.sleep(0.01)
+
+    def on_change(self, kind: str, key: str) -> None:
+        self.generations = None
+        self.tables.apply(self.feed.documents, kind, key)
+
+    async def report_seconds(self) -> None:
+        while True:
+            now_s = time()
+            await asyncio.sleep(1.0 - now_s % 1.0)
+            self.end_second(int(now_s))
+
+    def end_second(self, second: int) -> None:
+        self.reporter.telemetry(self.telemetry.end_second(second, self.dispatcher.waiting, self.dataplane.running))
+        if self.generations is None:
+            self.generations = self.feed.documents.generations()
+        self.reporter.gateway(
+            GatewayStatus(
+                id=self.name,
+                at_s=time(),
+                started_at_s=self.started_at_s,
+                url=self.url,
+                processes=self.processes,
+                feed_revision=self.feed.revision,
+                connected=self.feed.connected,
+                generations=self.generations,
+            )
+        )
+
+    def report(self) -> ProcessReport:
+        ready, why_not = True, ""
+        try:
+            self.rest.server_ready()
+        except SwitchyardError as error:
+            ready, why_not = False, str(error)
+        return ProcessReport(
+            started_at_s=self.started_at_s,
+            ready=ready,
+            why_not=why_not,
+            connected=self.feed.connected,
+            feed_revision=self.feed.revision,
+            running=self.dataplane.running,
+            connections=len(self.http.connections),
+            accepted=self.http.accepted,
+            turned_away=self.http.turned_away,
+            reports_dropped=self.reporter.dropped_seconds,
+            series=[
+                SeriesReport(model, version, counts) for (model, version), counts in self.telemetry.snapshot().items()
+            ],
+            units=[
+                UnitReport(model, version, unit, queue.waiting_count, len(queue.slots))
+                for model, queues in self.dispatcher.queues.items()
+                for (version, _, unit), queue in queues.items()
+            ],
+        )
+
+    async def run_until(self, stop: asyncio.Event) -> int:
+        """Serve until asked to stop, then drain. The exit code: 1 when a part of us broke."""
+        waiting = asyncio.create_task(stop.wait(), name="stop")
+        done, _ = await asyncio.wait([waiting, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
+        broken = [task for task in done if task is not waiting]
+        for task in broken:
+            log.error("gateway_part_ended", part=task.get_name(), exc_info=task.exception())
+        waiting.cancel()
+        await self.drain()
+        return 1 if broken else 0
+
+    async def drain(self) -> None:
+        """Nothing in flight is lost: stop accepting, answer, then hang up on workers and Redis."""
+        self.rest.draining = True
+        log.info("gateway_draining", running=self.dataplane.running, connections=len(self.http.connections))
+        clean = await self.http.drain(self.config.drain_s)
+        self.end_second(int(time()))
+        await self.dispatcher.stop()
+        for task in self.tasks:
+            task.cancel()
+        for task in self.tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        await self.reporter.close()
+        log.info("gateway_stopped", clean=clean)

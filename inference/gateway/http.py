@@ -1,0 +1,414 @@
+"""HTTP/1.1 on asyncio.Protocol and httptools: limits, timeouts, keep-alive, pipelining. Nothing of inference in here.
+
+One request of a connection is answered at a time, in the order they came; what a client pipelines waits parsed, and the
+socket is not read on while too much waits. All timeouts are looked after by one sweep over the connections: a timer
+for each request would cost more than the rest of this file. An error closes the connection after its answer, because
+what follows on it cannot be trusted; the rest of the input is read and dropped for a moment, so that the client
+gets the answer instead of a reset.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from time import monotonic, time
+from typing import Any, Protocol
+
+import httptools
+from msgspec import Struct
+
+from inference.config import Config
+from inference.errors import BadInput, Busy, HeadTooLarge, SlowClient, SwitchyardError, TooLarge, UnsupportedFeature
+
+MAX_PIPELINED = 16
+LINGER_S = 2.0
+DRAIN_IDLE_S = 1.0  # a client that has just read an answer may be writing its next request
+JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
+BODIES_IN_FLIGHT = 16  # times the largest body: memory that all half-read bodies together may take
+
+REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Request:
+    """One parsed request. Header names are lower-case bytes; of a repeated header the last counts."""
+
+    __slots__ = ("arrived_s", "body", "headers", "http_1_0", "keep_alive", "method", "principal", "url")
+
+    def __init__(self, url: bytes):
+        self.url = url
+        self.method = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.http_1_0 = False
+        self.keep_alive = True
+        self.arrived_s = 0.0
+        self.principal: Any = None
+
+
+class Response(Struct):
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"application/json"
+    headers: bytes = b""  # more lines, each with its end
+
+
+class Running(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Application(Protocol):
+    def admit(self, request: Request) -> None:
+        """Look at the head before the body is read. Raises SwitchyardError to refuse it."""
+
+    def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+        """Answer by `respond`, at once or later; what is returned is cancelled when the client hangs up."""
+
+    def refusal(self, error: SwitchyardError) -> Response:
+        """The answer to a request that could not be read."""
+
+
+class HttpServer:
+    """All connections of one process, the sweep over them, and their ordered end."""
+
+    def __init__(self, application: Application, config: Config):
+        self.application = application
+        self.config = config
+        self.connections: set[Connection] = set()
+        self.buffered_bytes = 0
+        self.accepted = 0
+        self.turned_away = 0
+        self.draining = False
+        self.date = b""
+        self.server: asyncio.Server | None = None
+        self.sweeper: asyncio.Task[None] | None = None
+
+    async def listen(self, host: str, port: int, reuse_port: bool = False) -> int:
+        """Bind and serve; returns the port. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self.set_date()
+        self.server = await loop.create_server(
+            lambda: Connection(self), host, port, reuse_port=reuse_port, backlog=2048
+        )
+        self.sweeper = asyncio.create_task(self.sweep_forever(), name="http-sweeper")
+        return int(self.server.sockets[0].getsockname()[1])
+
+    async def sweep_forever(self) -> None:
+        limits = (self.config.header_timeout_s, self.config.body_timeout_s, self.config.idle_timeout_s)
+        period_s = max(0.02, min(1.0, min(limits) / 4))
+        while True:
+            await asyncio.sleep(period_s)
+            self.set_date()
+            now_s = monotonic()
+            for connection in tuple(self.connections):
+                connection.sweep(now_s)
+
+    def set_date(self) -> None:
+        self.date = f"date: {formatdate(time(), usegmt=True)}\r\n".encode()
+
+    async def drain(self, within_s: float) -> bool:
+        """Accept nothing more, answer what is in hand, close. False when some had to be cut off."""
+        self.draining = True
+        if self.server is not None:
+            self.server.close()
+        end_s = monotonic() + within_s
+        idle_end_s = min(end_s, monotonic() + DRAIN_IDLE_S)
+        while self.connections and monotonic() < end_s:
+            if monotonic() >= idle_end_s:
+                for connection in tuple(self.connections):
+                    connection.close_if_idle()
+            await asyncio.sleep(0.02)
+        clean = not any(connection.active for connection in self.connections)
+        for connection in tuple(self.connections):
+            connection.abort()
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.sweeper
+        return clean
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, server: HttpServer):
+        self.server = server
+        self.application = server.application
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport: Any = None
+        self.pending: deque[Request | Response] = deque()
+        self.active: Request | None = None
+        self.running: Running | None = None
+        self.reading: Request | None = None  # the request whose bytes are coming in
+        self.head_done = False
+        self.head_bytes = 0
+        self.body_parts: list[bytes] = []
+        self.body_bytes = 0
+        self.since_s = monotonic()  # when the phase of reading began
+        self.paused_since_s = 0.0  # the client does not read its answers; 0: it does
+        self.reading_paused = False
+        self.lingering_since_s = 0.0  # an error was answered; input is dropped
+
+    # The connection
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        if len(self.server.connections) >= self.server.config.max_connections or self.server.draining:
+            self.server.turned_away += 1
+            transport.abort()
+            return
+        self.server.accepted += 1
+        self.server.connections.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.server.connections.discard(self)
+        self.drop_body()
+        self.pending.clear()
+        self.active = None
+        if self.running is not None:
+            self.running.cancel()
+            self.running = None
+
+    def eof_received(self) -> bool:
+        """The end of input is a hang-up: a client that is gone and one that closed its half look the same."""
+        return False
+
+    def pause_writing(self) -> None:
+        self.paused_since_s = monotonic()
+
+    def resume_writing(self) -> None:
+        self.paused_since_s = 0.0
+        self.answer_next()
+
+    def sweep(self, now_s: float) -> None:
+        config = self.server.config
+        if self.paused_since_s:
+            if now_s - self.paused_since_s > config.body_timeout_s:
+                self.abort()
+        elif self.active is not None or self.pending:
+            return
+        elif self.lingering_since_s:
+            if now_s - self.lingering_since_s > LINGER_S:
+                self.abort()
+        elif self.reading is None:
+            # A new connection that never says anything is a slow head; later silence is keep-alive.
+            if now_s - self.since_s > config.idle_timeout_s:
+                self.transport.close()
+        elif not self.head_done and now_s - self.since_s > config.header_timeout_s:
+            self.refuse(SlowClient(f"The request head did not come whole within {config.header_timeout_s:g} s."))
+        elif self.head_done and now_s - self.since_s > config.body_timeout_s:
+            self.refuse(SlowClient(f"The request body did not come whole within {config.body_timeout_s:g} s."))
+
+    def close_if_idle(self) -> None:
+        if self.active is None and not self.pending and self.reading is None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self.lingering_since_s:
+            return
+        if self.reading is None:
+            self.since_s = monotonic()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # We stay with HTTP/1.1: the request is answered as it is, what follows would be another protocol.
+            self.stop_reading_after_last()
+        except httptools.HttpParserInvalidURLError:
+            self.refuse(BadInput("The request target is not a valid URL."))
+        except httptools.HttpParserError as error:
+            self.refuse(BadInput(f"This is not HTTP/1.1 as it should be: {error}."))
+        else:
+            if self.reading is not None and not self.head_done:
+                self.head_bytes += len(data)  # bytes of a name or value that has not ended are in here too
+                self.check_head_size()
+        if len(self.pending) >= MAX_PIPELINED and not self.reading_paused:
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def on_message_begin(self) -> None:
+        self.reading = Request(b"")
+        self.head_done = False
+        self.head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        if self.reading is not None:
+            self.reading.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.reading is not None and not self.head_done:  # trailers of a chunked body are not headers
+            self.reading.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        request = self.reading
+        if request is None or self.lingering_since_s:
+            return
+        self.head_done = True
+        self.head_bytes = len(request.url) + sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+        request.method = self.parser.get_method()
+        request.http_1_0 = self.parser.get_http_version() == "1.0"
+        try:
+            self.check_head_size()
+            self.check_head(request)
+            self.application.admit(request)
+        except SwitchyardError as error:
+            self.refuse(error)
+            return
+        self.since_s = monotonic()
+        if (
+            request.headers.get(b"expect", b"").lower() == b"100-continue"
+            and not request.http_1_0
+            and self.active is None
+            and not self.pending
+        ):
+            self.transport.write(CONTINUE)
+
+    def check_head_size(self) -> None:
+        limit = self.server.config.max_header_bytes
+        if self.head_bytes > limit:
+            error = HeadTooLarge(f"The request head is larger than {limit} bytes.")
+            if self.head_done:
+                raise error
+            self.refuse(error)
+
+    def check_head(self, request: Request) -> None:
+        """Raise SwitchyardError for a head that must not be acted on."""
+        headers = request.headers
+        if b"host" not in headers and not request.http_1_0:
+            raise BadInput("An HTTP/1.1 request needs the header Host.")
+        if b"transfer-encoding" in headers:
+            if b"content-length" in headers:  # the parser refuses it too; this must never depend on its version
+                raise BadInput("Content-Length and Transfer-Encoding exclude each other; send one of them.")
+            if headers[b"transfer-encoding"].lower() != b"chunked" or request.http_1_0:
+                raise UnsupportedFeature("The only transfer coding here is 'chunked', in HTTP/1.1.")
+        elif b"content-length" in headers:
+            self.check_body_size(int(headers[b"content-length"]))
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedFeature("Compressed bodies are not offered; send it as it is.")
+
+    def check_body_size(self, size: int) -> None:
+        limit = self.server.config.max_body_bytes
+        if size > limit:
+            raise TooLarge(f"The body is larger than {limit} bytes, the most that is taken here.")
+
+    def on_body(self, part: bytes) -> None:
+        if self.reading is None or self.lingering_since_s:
+            return
+        self.body_bytes += len(part)
+        self.server.buffered_bytes += len(part)
+        self.body_parts.append(part)
+        try:
+            self.check_body_size(self.body_bytes)
+            if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
+                raise Busy("Too many large bodies are coming in at once; try again soon.")
+        except SwitchyardError as error:
+            self.refuse(error)
+
+    def on_message_complete(self) -> None:
+        request = self.reading
+        if request is None or self.lingering_since_s:
+            return
+        parts = self.body_parts
+        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.drop_body()
+        request.keep_alive = self.parser.should_keep_alive()
+        request.arrived_s = monotonic()
+        self.reading = None
+        self.since_s = request.arrived_s
+        self.pending.append(request)
+        if self.active is None:
+            self.answer_next()
+
+    def drop_body(self) -> None:
+        if self.body_parts:
+            self.server.buffered_bytes -= self.body_bytes
+            self.body_parts = []
+            self.body_bytes = 0
+
+    def refuse(self, error: SwitchyardError) -> None:
+        """Answer with an error after what came before it, and take nothing more from this connection."""
+        if self.lingering_since_s:
+            return
+        self.lingering_since_s = monotonic()
+        self.drop_body()
+        self.reading = None
+        self.pending.append(self.application.refusal(error))
+        if self.active is None:
+            self.answer_next()
+
+    def stop_reading_after_last(self) -> None:
+        self.lingering_since_s = monotonic()
+        last = self.pending[-1] if self.pending else self.active
+        if isinstance(last, Request):
+            last.keep_alive = False
+        elif last is None:
+            self.transport.close()
+
+    # Answering
+
+    def answer_next(self) -> None:
+        while self.pending and self.active is None and not self.paused_since_s:
+            request = self.pending.popleft()
+            if isinstance(request, Response):
+                self.write(request, None, keep_alive=False)
+                return
+            self.active = request
+            running = self.application.handle(request, self.respond)
+            if self.active is request:
+                self.running = running
+        if self.reading_paused and len(self.pending) < MAX_PIPELINED:
+            self.reading_paused = False
+            self.transport.resume_reading()
+
+    def respond(self, response: Response) -> None:
+        """The answer to the active request."""
+        request = self.active
+        if request is None:  # the client hung up meanwhile
+            return
+        self.running = None
+        self.since_s = monotonic()
+        last_of_drain = self.server.draining and not self.pending
+        self.write(response, request, request.keep_alive and not last_of_drain)
+        self.active = None
+        if self.pending:
+            self.answer_next()
+
+    def write(self, response: Response, request: Request | None, keep_alive: bool) -> None:
+        transport = self.transport
+        if transport.is_closing():
+            return
+        body = response.body
+        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n" % (
+            REASONS[response.status],
+            response.content_type,
+            len(body),
+            self.server.date,
+            response.headers,
+            b"connection: close\r\n"
+            if not keep_alive
+            else b"connection: keep-alive\r\n"
+            if request is not None and request.http_1_0
+            else b"",
+        )
+        if request is not None and request.method == b"HEAD":
+            transport.write(head)
+        elif len(body) < JOIN_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+        if not keep_alive:
+            self.end_after_answer()
+
+    def end_after_answer(self) -> None:
+        """Close; after an error first let the client read the answer while it may still be sending."""
+        self.pending.clear()
+        if self.lingering_since_s and self.transport.can_write_eof():
+            self.lingering_since_s = monotonic()
+            self.transport.write_eof()
+        else:
+            self.transport.close()

@@ -1,0 +1,139 @@
+"""`python -m inference gateway`: route, queue, batch and answer requests."""
+
+import argparse
+import asyncio
+import signal
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+
+from inference.config import BadSetting, Config
+from inference.gateway.admin import Admin
+from inference.gateway.gateway import Gateway
+from inference.gateway.http import HttpServer
+from inference.gateway.processes import PERIOD_S, Children, ReportLine, reserve_port
+from inference.lifeline import watch_lifeline
+from inference.log import configure_log, get_log
+from inference.transport.tls import CA, client_context
+
+log = get_log()
+
+
+def main(argv: list[str]) -> int:
+    arguments = read_arguments(argv)
+    try:
+        config = Config.from_env(
+            data=arguments.data,
+            redis_url=arguments.redis_url,
+            host=arguments.host,
+            port=arguments.port,
+            admin_port=arguments.admin_port,
+            processes=arguments.processes,
+        )
+    except BadSetting as error:
+        raise SystemExit(f"gateway: {error}") from None
+    configure_log("gateway", config.log_format, config.log_level)
+    if arguments.child is not None:
+        return uvloop.run(run_child(config, arguments.child, arguments.report_fd))
+    try:
+        return uvloop.run(run_parent(config) if config.processes > 1 else run_alone(config))
+    except OSError as error:
+        log.error("gateway_cannot_listen", host=config.host, port=config.port, admin_port=config.admin_port,
+                  error=str(error))  # fmt: skip
+        return 1
+
+
+def read_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m inference gateway", description=__doc__)
+    parser.add_argument("--data", type=Path, help="data folder")
+    parser.add_argument("--redis-url", help="Redis or Valkey; without one, documents are read from the data folder")
+    parser.add_argument("--host", help="address to bind")
+    parser.add_argument("--port", type=int, help="port for inference; 0 takes a free one")
+    parser.add_argument("--admin-port", type=int, help="port for /metrics and health; 0 takes a free one")
+    parser.add_argument("--processes", type=int, help="processes that share the port")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM, SIGINT, or the end of the lifeline. A second SIGINT ends at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def interrupted() -> None:
+        if stop.is_set():
+            raise SystemExit(130)
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    watch_lifeline(loop, stop.set)
+    return stop
+
+
+def node_tls(config: Config) -> ssl.SSLContext | None:
+    """Certificates for workers on other machines, where `python -m inference certs` has put them."""
+    folder = config.data / "certs"
+    return client_context(folder) if (folder / CA).exists() else None
+
+
+def gateway_name(config: Config, port: int) -> str:
+    return f"gateway-{config.node}-{port}"
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def run_alone(config: Config) -> int:
+    stop = stop_event()
+    gateway = Gateway(config, gateway_name(config, config.port), url_of(config.host, config.port), tls=node_tls(config))
+    admin = HttpServer(Admin(gateway.report), config)
+    admin_port = await admin.listen(config.host, config.admin_port)
+    port = await gateway.start(config.host, config.port)
+    gateway.url = url_of(config.host, port)
+    log.info("gateway_listens", url=gateway.url, admin_url=url_of(config.host, admin_port), processes=1)
+    code = await gateway.run_until(stop)
+    await admin.drain(1.0)
+    return code
+
+
+async def run_parent(config: Config) -> int:
+    stop = stop_event()
+    with reserve_port(config.host, config.port) as reserved:
+        port = int(reserved.getsockname()[1])
+        command = ["--data", str(config.data), "--redis-url", config.redis_url, "--host", config.host,
+                   "--port", str(port), "--processes", str(config.processes)]  # fmt: skip
+        children = Children(config, config.processes, command)
+        admin = HttpServer(Admin(children.report), config)
+        admin_port = await admin.listen(config.host, config.admin_port)
+        log.info("gateway_listens", url=url_of(config.host, port), admin_url=url_of(config.host, admin_port),
+                 processes=config.processes)  # fmt: skip
+        await children.run(stop)
+        await admin.drain(1.0)
+    return 0
+
+
+async def run_child(config: Config, number: int, report_fd: int) -> int:
+    stop = stop_event()
+    name = f"{gateway_name(config, config.port)}.{number}"
+    # Each process takes its share of the connections that the gateway may hold.
+    share = replace(config, max_connections=max(1, config.max_connections // config.processes))
+    gateway = Gateway(share, name, url_of(config.host, config.port), config.processes, node_tls(config))
+    line = ReportLine(report_fd)
+    await gateway.start(config.host, config.port, reuse_port=True)
+    log.info("gateway_child_listens", child=number)
+    reporting = asyncio.create_task(report_forever(gateway, line))
+    code = await gateway.run_until(stop)
+    reporting.cancel()
+    line.send(gateway.report())
+    return code
+
+
+async def report_forever(gateway: Gateway, line: ReportLine) -> None:
+    while True:
+        line.send(gateway.report())
+        await asyncio.sleep(PERIOD_S)

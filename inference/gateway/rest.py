@@ -1,0 +1,258 @@
+"""The Open Inference Protocol v2 over HTTP: paths to calls, answers to bytes. No rule of inference lives here."""
+
+import os
+import re
+from collections.abc import Callable
+from itertools import count
+from time import time
+from urllib.parse import unquote
+
+import msgspec
+
+from inference import __version__
+from inference.errors import BadInput, MethodNotAllowed, MissingKey, NotReady, PathNotFound, SwitchyardError
+from inference.gateway.dataplane import Answer, Call, Dataplane
+from inference.gateway.eager import Eager
+from inference.gateway.errors import INTERNAL, error_response
+from inference.gateway.http import Request, Response, Running
+from inference.gateway.keys import may_call, require_model, require_scope
+from inference.log import get_log
+from inference.policy.routing import Facts
+from inference.protocol import binary_codec, json_codec
+from inference.protocol.messages import InferRequest
+from inference.spec import ApiKey, TensorSpec, Version
+
+log = get_log()
+
+SERVER = "switchyard"
+EXTENSIONS = ["binary_tensor_data", "parameters"]
+PLATFORM = {"safetensors": "pytorch_safetensors", "onnx": "onnxruntime_onnx", "pt2": "pytorch_pt2",
+            "torchscript": "pytorch_torchscript"}  # fmt: skip
+TOKEN = re.compile(rb"[\x21-\x7e]{1,128}")  # what may come back in a header of ours
+TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+
+Respond = Callable[[Response], None]
+
+
+class Rest:
+    """The HTTP application of the inference port."""
+
+    def __init__(self, dataplane: Dataplane):
+        self.dataplane = dataplane
+        self.draining = False
+        self.request_prefix = os.urandom(8).hex().encode()
+        self.request_numbers = count(1)
+
+    # http.Application
+
+    def admit(self, request: Request) -> None:
+        """Check the key before a body is read. Health needs none."""
+        if not needs_key(request.url):
+            return
+        request.principal = self.dataplane.tables.keys.authenticate(request.headers.get(b"authorization"), time())
+
+    def refusal(self, error: SwitchyardError) -> Response:
+        return error_response(error)
+
+    def handle(self, request: Request, respond: Respond) -> Running | None:
+        try:
+            return self.route(request, respond)
+        except SwitchyardError as error:
+            respond(self.named(request, error_response(error)))
+        except Exception:
+            log.exception("request_broke", url=request.url.decode("ascii", "replace")[:200])
+            respond(self.named(request, error_response(INTERNAL)))
+        return None
+
+    def route(self, request: Request, respond: Respond) -> Running | None:
+        parts = path_of(request.url).strip("/").split("/")
+        if len(parts) >= 4 and parts[:2] == ["v2", "models"] and parts[-1] == "infer":
+            model, version = model_of(parts[:-1])
+            require_method(request, b"POST")
+            return self.start_inference(request, model, version, respond)
+        require_method(request, b"GET", b"HEAD")
+        respond(self.named(request, self.read(request, parts)))
+        return None
+
+    # Reading
+
+    def read(self, request: Request, parts: list[str]) -> Response:
+        match parts:
+            case ["v2"]:
+                return json_response({"name": SERVER, "version": __version__, "extensions": EXTENSIONS})
+            case ["v2", "health", "live"]:
+                return json_response({"live": True})
+            case ["v2", "health", "ready"]:
+                return self.server_ready()
+            case ["v2", "models"]:
+                return self.list_models(principal_of(request))
+            case ["v2", "models", *rest] if rest and rest[-1] == "ready" and len(rest) in (2, 4):
+                return self.model_ready(*model_of(parts[:-1]))
+            case ["v2", "models", *_]:
+                return self.model_metadata(principal_of(request), *model_of(parts))
+        raise PathNotFound(f"There is nothing at {request.url.decode('ascii', 'replace')[:200]!r}. See GET /v2/models.")
+
+    def server_ready(self) -> Response:
+        """Ready while a load balancer should send requests here: one broken model must not take all others away."""
+        if self.draining:
+            raise NotReady("This gateway is shutting down.")
+        unready = self.dataplane.unready_models()
+        if unready and len(unready) == len(self.dataplane.tables.documents.models):
+            raise NotReady(f"No model is ready yet: {', '.join(sorted(unready)[:10])}.")
+        return json_response({"ready": True, "live": True})
+
+    def list_models(self, principal: ApiKey) -> Response:
+        require_scope(principal, "infer", "read")
+        models = self.dataplane.tables.documents.models
+        return json_response({"models": sorted(name for name in models if may_call(principal, name))})
+
+    def model_ready(self, model: str, version: str) -> Response:
+        if not self.dataplane.is_ready(model, version):
+            raise NotReady(
+                f"Model {model!r}{f' version {version}' if version else ''} is not ready; it may be loading."
+            )
+        return json_response({"name": model, "ready": True})
+
+    def model_metadata(self, principal: ApiKey, model: str, version: str) -> Response:
+        require_scope(principal, "infer", "read")
+        require_model(principal, model)
+        table, meant = self.dataplane.version_for(model, version)
+        return json_response(
+            {
+                "name": model,
+                "versions": [str(number) for number in sorted(table.versions)],
+                "platform": platform_of(meant),
+                "inputs": [tensor_metadata(tensor) for tensor in meant.signature.inputs],
+                "outputs": [tensor_metadata(tensor) for tensor in meant.signature.outputs],
+            }
+        )
+
+    # Inference
+
+    def start_inference(self, request: Request, model: str, version: str, respond: Respond) -> Running | None:
+        headers, principal = request.headers, principal_of(request)
+        infer_request = self.decode(request, model, version)
+        call = Call(
+            principal,
+            Facts(
+                pinned=version or pinned_by_header(headers),
+                canary_key=headers.get(b"x-canary-key", b"").decode("latin-1"),
+                api_key=principal.id,
+                headers=headers,
+            ),
+            request.arrived_s,
+            timeout_of(headers),
+        )
+
+        def done(answer: Answer | None, error: BaseException | None) -> None:
+            if answer is not None:
+                try:
+                    response = self.encode(request, infer_request, answer)
+                except SwitchyardError as fault:
+                    response = error_response(fault)
+            elif isinstance(error, SwitchyardError):
+                response = error_response(error)
+            else:
+                return  # cancelled: nobody listens any more
+            respond(self.named(request, response))
+
+        return Eager(self.dataplane.infer(infer_request, call), done)
+
+    def decode(self, request: Request, model: str, version: str) -> InferRequest:
+        length = request.headers.get(b"inference-header-content-length")
+        if length is None:
+            return json_codec.decode_request(model, version, request.body)
+        if not length.isdigit() or len(length) > 18:
+            raise BadInput("Inference-Header-Content-Length takes a number of bytes.")
+        if int(length):
+            return binary_codec.decode_request(model, version, request.body, int(length))
+        _, meant = self.dataplane.version_for(model, version or pinned_by_header(request.headers))
+        return binary_codec.decode_raw_request(model, version, request.body, meant.signature)
+
+    def encode(self, request: Request, asked: InferRequest, answer: Answer) -> Response:
+        headers = b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: %b\r\n" % (
+            answer.plan.label_bytes,
+            answer.reason.encode(),
+            b"queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f"
+            % (answer.queue_s * 1e3, answer.compute_s * 1e3, answer.total_s * 1e3),
+        )
+        if binary_codec.wants_binary(asked):
+            body, head_length = binary_codec.encode_response(answer.response, asked)
+            headers += b"inference-header-content-length: %d\r\n" % head_length
+            return Response(200, body, b"application/octet-stream", headers)
+        return Response(200, json_codec.encode_response(answer.response), headers=headers)
+
+    def named(self, request: Request, response: Response) -> Response:
+        """Add the ids by which people find this request again."""
+        given = request.headers.get(b"x-request-id")
+        if given is None or not TOKEN.fullmatch(given):
+            given = b"%b-%08x" % (self.request_prefix, next(self.request_numbers))
+        response.headers += b"x-request-id: %b\r\n" % given
+        trace = request.headers.get(b"traceparent")
+        if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
+            response.headers += b"traceparent: 00-%b-%b-%b\r\n" % (
+                match[1], os.urandom(8).hex().encode(), match[2],
+            )  # fmt: skip
+        return response
+
+
+def needs_key(url: bytes) -> bool:
+    """Everything but health: the server's, and `/v2/models/{m}[/versions/{v}]/ready`, which the protocol counts in."""
+    path = url.partition(b"?")[0].rstrip(b"/")
+    return not (path.startswith(b"/v2/health") or path == b"/v2" or path.endswith(b"/ready"))
+
+
+def principal_of(request: Request) -> ApiKey:
+    """Whose key came with the request. Raises MissingKey where the head was let in without one."""
+    if not isinstance(request.principal, ApiKey):
+        raise MissingKey
+    return request.principal
+
+
+def path_of(url: bytes) -> str:
+    path = url.partition(b"?")[0].decode("ascii", "replace")
+    return unquote(path) if "%" in path else path
+
+
+def model_of(parts: list[str]) -> tuple[str, str]:
+    """(model, version) of v2/models/{m}[/versions/{v}]. Raises PathNotFound."""
+    match parts:
+        case [_, _, model] if model:
+            return model, ""
+        case [_, _, model, "versions", version] if model and version:
+            return model, version
+    raise PathNotFound("The path of a model is /v2/models/NAME or /v2/models/NAME/versions/VERSION.")
+
+
+def require_method(request: Request, *allowed: bytes) -> None:
+    if request.method not in allowed:
+        raise MethodNotAllowed(request.method.decode("ascii", "replace"), ", ".join(name.decode() for name in allowed))
+
+
+def pinned_by_header(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b"x-model-version", b"").decode("latin-1").strip()
+
+
+def timeout_of(headers: dict[bytes, bytes]) -> float | None:
+    given = headers.get(b"x-timeout-ms")
+    if given is None:
+        return None
+    try:
+        milliseconds = float(given)
+    except ValueError:
+        milliseconds = 0.0
+    if not 0 < milliseconds < float("inf"):
+        raise BadInput("X-Timeout-Ms takes a number of milliseconds above zero.")
+    return milliseconds / 1e3
+
+
+def json_response(value: object) -> Response:
+    return Response(200, msgspec.json.encode(value))
+
+
+def platform_of(version: Version) -> str:
+    return PLATFORM[version.format.value]
+
+
+def tensor_metadata(tensor: TensorSpec) -> dict[str, object]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}

@@ -1,0 +1,132 @@
+"""What this process did: counters and sketches by (model, version), of this second and since the start.
+
+The request path adds to the second that is running, once for a request and once for a batch. When the second ends it
+is reported (`status.TelemetrySecond`) and folded into the totals, which `/metrics` shows.
+"""
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from inference import sketch
+from inference.sketch import Bins
+from inference.status import Series, TelemetrySecond
+from inference.transport.frames import Result
+
+OK = ""
+
+
+class SeriesCounts(Struct):
+    """Counters of one (model, version) over some time. Times of Triton's kind count a batch once for each request."""
+
+    requests: int = 0
+    ok: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    batches: int = 0
+    compute_ns: int = 0  # in the model, shared out by rows
+    request_s: float = 0.0
+    queue_s: float = 0.0
+    input_ns: int = 0
+    infer_ns: int = 0
+    output_ns: int = 0
+    last_s: float = 0.0  # Unix time of the last answer
+    latency: Bins = field(default_factory=dict)
+    queue: Bins = field(default_factory=dict)
+
+    def fold(self, other: "SeriesCounts") -> None:
+        for name, value in asdict(other).items():
+            if isinstance(value, dict):
+                sketch.merge(getattr(self, name), value)  # errors by code merge like bins
+            elif name == "last_s":
+                self.last_s = max(self.last_s, value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
+
+
+SeriesKey = tuple[str, int]  # model, version; 0 while none was chosen
+
+
+class Telemetry:
+    def __init__(self, gateway: str):
+        self.gateway = gateway
+        self.second: dict[SeriesKey, SeriesCounts] = {}
+        self.totals: dict[SeriesKey, SeriesCounts] = {}
+
+    def counts(self, model: str, version: int) -> SeriesCounts:
+        counts = self.second.get((model, version))
+        if counts is None:
+            counts = self.second[model, version] = SeriesCounts()
+        return counts
+
+    def answered(self, model: str, version: int, rows: int, total_s: float, queue_s: float, compute_ns: int) -> None:
+        counts = self.counts(model, version)
+        counts.requests += 1
+        counts.ok += 1
+        counts.rows += rows
+        counts.compute_ns += compute_ns
+        counts.request_s += total_s
+        counts.queue_s += queue_s
+        sketch.add(counts.latency, total_s)
+        sketch.add(counts.queue, queue_s)
+
+    def failed(self, model: str, version: int, code: str, total_s: float) -> None:
+        counts = self.counts(model, version)
+        counts.requests += 1
+        counts.errors[code] = counts.errors.get(code, 0) + 1
+        counts.request_s += total_s
+        sketch.add(counts.latency, total_s)
+
+    def batch(self, model: str, version: int, requests: int, result: Result) -> None:
+        counts = self.counts(model, version)
+        counts.batches += 1
+        counts.input_ns += result.collate_ns * requests
+        counts.infer_ns += result.infer_ns * requests
+        counts.output_ns += result.split_ns * requests
+
+    def end_second(self, second: int, waiting: int, in_flight: int) -> TelemetrySecond:
+        """Close the running second: what is to be reported of it; the totals take it over."""
+        ended, self.second = self.second, {}
+        for key, counts in ended.items():
+            counts.last_s = float(second)
+            self.fold(key, counts)
+        return TelemetrySecond(
+            gateway=self.gateway,
+            second=second,
+            waiting=waiting,
+            in_flight=in_flight,
+            series=tuple(to_series(model, version, counts) for (model, version), counts in ended.items()),
+        )
+
+    def fold(self, key: SeriesKey, counts: SeriesCounts) -> None:
+        total = self.totals.setdefault(key, SeriesCounts())
+        total.fold(counts)
+        total.latency = sketch.bound(total.latency)
+        total.queue = sketch.bound(total.queue)
+
+    def forget(self, model: str) -> None:
+        """A deleted model's series would otherwise be kept for ever."""
+        for key in [key for key in self.totals if key[0] == model]:
+            del self.totals[key]
+
+    def snapshot(self) -> dict[SeriesKey, SeriesCounts]:
+        """Totals up to this moment, the running second included."""
+        merged: dict[SeriesKey, SeriesCounts] = {}
+        for source in (self.totals, self.second):
+            for key, counts in source.items():
+                merged.setdefault(key, SeriesCounts()).fold(counts)
+        return merged
+
+
+def to_series(model: str, version: int, counts: SeriesCounts) -> Series:
+    return Series(
+        model=model,
+        version=version,
+        requests=counts.requests,
+        ok=counts.ok,
+        errors=counts.errors,
+        rows=counts.rows,
+        batches=counts.batches,
+        latency=sketch.bound(counts.latency),
+        queue=sketch.bound(counts.queue),
+        compute_ns=counts.compute_ns,
+    )

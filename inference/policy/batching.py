@@ -1,0 +1,72 @@
+"""How many requests go to a replica at once, and when.
+
+Work waits in the gateway until a replica is free (late binding), so the best batch is what waits now, shared among the
+replicas that are idle now: `batch_rows`. A greedy batch that takes everything leaves its twin idle.
+
+A replica that already runs a batch may get a second one, so that it need not wait for us when the first is done. That
+pays only when every replica is busy, and only while a batch is short against the time a frame travels: a long one would
+bind requests to a replica that may turn out the slower. `LatencyModel` learns how long a batch of b rows takes.
+"""
+
+from inference.spec import BatchPolicy
+
+SECOND_SLOT_S = 0.002  # a batch shorter than this is worth preparing ahead
+MEMORY = 0.98  # weight of what was known before, a batch
+
+
+def batch_rows(waiting: int, free: int, max_size: int) -> int:
+    """Rows of the next batch: an equal share of what waits for each free replica, rounded up, within the limit."""
+    return min(-(-waiting // free), max_size)
+
+
+def wait_s(waiting: int, oldest_age_s: float, policy: BatchPolicy) -> float:
+    """How long to hold a batch back for more to come: 0 without `max_wait_s`, when full, or when it waited enough."""
+    if not policy.max_wait_s or waiting >= policy.max_size:
+        return 0.0
+    return max(0.0, policy.max_wait_s - oldest_age_s)
+
+
+class LatencyModel:
+    """l(b) = a + c·b, fitted by least squares in which old batches fade. Owned by the caller; has no clock."""
+
+    def __init__(self) -> None:
+        self.weight = self.rows = self.rows_squared = self.seconds = self.rows_seconds = 0.0
+        self.base_s = self.row_s = 0.0
+
+    def observe(self, rows: int, seconds: float) -> None:
+        self.weight = self.weight * MEMORY + 1.0
+        self.rows = self.rows * MEMORY + rows
+        self.rows_squared = self.rows_squared * MEMORY + rows * rows
+        self.seconds = self.seconds * MEMORY + seconds
+        self.rows_seconds = self.rows_seconds * MEMORY + rows * seconds
+        mean_rows, mean_s = self.rows / self.weight, self.seconds / self.weight
+        spread = self.rows_squared / self.weight - mean_rows * mean_rows
+        # With one batch size only, its mean is all that is known; a slope under zero is noise.
+        slope = (self.rows_seconds / self.weight - mean_rows * mean_s) / spread if spread > 1e-9 else 0.0
+        self.row_s = max(0.0, min(slope, mean_s / mean_rows))
+        self.base_s = mean_s - self.row_s * mean_rows
+
+    @property
+    def known(self) -> bool:
+        return self.weight > 0.0
+
+    def predict_s(self, rows: int) -> float:
+        """Seconds that a batch of `rows` takes; 0 while nothing is known, so that nobody is refused on a guess."""
+        return self.base_s + self.row_s * rows
+
+    def mean_s(self) -> float:
+        return self.seconds / self.weight if self.weight else 0.0
+
+
+def worth_second_slot(model: LatencyModel, on_cuda: bool) -> bool:
+    """Whether a busy replica should get its next batch before it has answered the last."""
+    return on_cuda or not model.known or model.mean_s() < SECOND_SLOT_S
+
+
+def rows_in_time(model: LatencyModel, rows: int, left_s: float) -> int:
+    """The most rows, up to `rows`, that are done within `left_s`; 0 where even one comes too late."""
+    if model.predict_s(rows) <= left_s:
+        return rows
+    if model.predict_s(1) > left_s:
+        return 0
+    return rows if model.row_s <= 0 else max(1, min(rows, int((left_s - model.base_s) / model.row_s)))
