@@ -5,16 +5,14 @@ import ssl
 import time
 from collections import deque
 
+from msgspec import Struct
+
 from inference.errors import SwitchyardError
 from inference.transport.frames import BadFrame, ClientHello, Frame, FrameReader
 
 READ_BYTES = 64 * 1024  # below malloc's mmap threshold; a large frame in the making is read in larger pieces
 MAX_READ_BYTES = 1024 * 1024
 STRANGER_FRAME_BYTES = 16 * 1024  # what a peer may send before it has introduced itself
-MAX_UNSENT_BYTES = 256 * 1024 * 1024  # a peer that reads slower than this is read no further
-INTRODUCTION_S = 5.0
-STALL_S = 30.0  # a frame begun, or bytes to be written, without progress
-
 NOTHING_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -24,11 +22,19 @@ class Hangup(SwitchyardError):
     code = "hangup"
 
 
+class Limits(Struct, frozen=True):
+    introduction_s: float = 5.0  # from connecting to HELLO
+    stall_s: float = 30.0  # without progress of a frame begun, or of bytes to be sent
+    connections: int = 256  # of one server
+    unsent_bytes: int = 256 * 1024 * 1024  # a peer that leaves more unread is read no further
+
+
 class Connection:
     """`hello` is None until the peer has introduced itself."""
 
-    def __init__(self, sock: socket.socket, now_s: float) -> None:
+    def __init__(self, sock: socket.socket, limits: Limits, now_s: float) -> None:
         self.sock = sock
+        self.limits = limits
         self.tls = sock if isinstance(sock, ssl.SSLSocket) else None
         self.shaking = self.tls is not None
         self.hello: ClientHello | None = None
@@ -95,16 +101,17 @@ class Connection:
     @property
     def takes_more(self) -> bool:
         """False while the peer leaves too much unread: nothing more is read from it until it catches up."""
-        return self.unsent_bytes < MAX_UNSENT_BYTES
+        return self.unsent_bytes < self.limits.unsent_bytes
 
     def check_time(self, now_s: float) -> None:
         """Raises Hangup for a peer that stays silent in the middle of something."""
-        if self.hello is None and now_s - self.opened_s > INTRODUCTION_S:
-            raise Hangup(f"The peer did not introduce itself within {INTRODUCTION_S:g} s.")
-        if self.reader.missing and now_s - self.read_s > STALL_S:
-            raise Hangup(f"A frame stopped half-way for {STALL_S:g} s.")
-        if self.unsent and now_s - self.sent_s > STALL_S:
-            raise Hangup(f"The peer read nothing for {STALL_S:g} s.")
+        limits = self.limits
+        if self.hello is None and now_s - self.opened_s > limits.introduction_s:
+            raise Hangup(f"The peer did not introduce itself within {limits.introduction_s:g} s.")
+        if self.reader.missing and now_s - self.read_s > limits.stall_s:
+            raise Hangup(f"A frame stopped half-way for {limits.stall_s:g} s.")
+        if self.unsent and now_s - self.sent_s > limits.stall_s:
+            raise Hangup(f"The peer read nothing for {limits.stall_s:g} s.")
 
     def close(self) -> None:
         self.sock.close()

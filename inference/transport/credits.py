@@ -33,7 +33,7 @@ class Credits:
     def __init__(self, slots: int = 0) -> None:
         self.slots = slots  # 0 while not ready and while draining: nothing new is granted
         self.limit = slots  # batches one holder may ever have here at once
-        self.accounts: dict[Hashable, Account] = {}  # in turn: who was granted last stands last
+        self.accounts: dict[Hashable, Account] = {}  # in turn: who was granted or used one last stands last
         self.last: Hashable | None = None  # who used a slot last; free ones rest there
 
     def open(self, slots: int, now_s: float) -> dict[Hashable, int]:
@@ -66,6 +66,7 @@ class Credits:
         account = self.accounts[holder]
         if account.busy >= self.limit:
             raise Overdrawn
+        self.move_back(holder)
         account.credits -= 1
         account.busy += 1
         account.waiting = max(account.waiting - requests, 0)
@@ -89,14 +90,17 @@ class Credits:
                 self.move(moves, loser, -1)
                 self.accounts[loser].waiting = 0  # it had a credit and did not use it
                 free += 1
-            account = self.accounts.pop(holder)
-            self.accounts[holder] = account
+            self.move_back(holder)
+            account = self.accounts[holder]
             account.granted_at_s = now_s
             self.move(moves, holder, 1 - account.credits)
             free -= 1
         if free > 0 and self.last is not None:
             self.move(moves, self.last, free - min(self.accounts[self.last].credits, 0))
         return moves
+
+    def move_back(self, holder: Hashable) -> None:
+        self.accounts[holder] = self.accounts.pop(holder)
 
     def move(self, moves: dict[Hashable, int], holder: Hashable, credits: int) -> None:
         self.accounts[holder].credits += credits

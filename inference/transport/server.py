@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from inference.errors import SwitchyardError
 from inference.log import get_log
-from inference.transport.connection import Connection, Hangup
+from inference.transport.connection import Connection, Hangup, Limits
 from inference.transport.credits import Credits, Overdrawn
 from inference.transport.frames import (
     BadFrame,
@@ -39,9 +39,10 @@ from inference.transport.frames import (
     pack,
 )
 
-MAX_CONNECTIONS = 256
+BACKLOG = 256
 MAX_ITEMS = 4096  # in one batch
 CROSSING_S = 0.25  # after DRAIN, how long DATA that was already on its way may still come in
+DEFAULT_LIMITS = Limits()
 
 log = get_log()
 
@@ -70,7 +71,7 @@ def listen(address: str) -> socket.socket:
         return listen_unix(Path(where))
     host, _, port = where.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=MAX_CONNECTIONS)
+    return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
 
 
 def listen_unix(path: Path) -> socket.socket:
@@ -84,18 +85,26 @@ def listen_unix(path: Path) -> socket.socket:
             path.unlink(missing_ok=True)
         else:
             raise OSError(f"Another process listens on {path}.")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     path.chmod(0o600)  # before listen(): until then nobody can connect
-    sock.listen(MAX_CONNECTIONS)
+    sock.listen(BACKLOG)
     return sock
 
 
 class Server:
     """Slots are zero until `open()`: gateways may connect early and are granted then."""
 
-    def __init__(self, listener: socket.socket, hello: WorkerHello, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        hello: WorkerHello,
+        context: ssl.SSLContext | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self.listener = listener
+        self.limits = limits
         self.hello = hello
         self.context = context
         self.credits = Credits()
@@ -127,6 +136,8 @@ class Server:
         settles_at_s = self.credits.settles_at_s()
         if settles_at_s is not None:
             timeout_s = min(timeout_s, max(settles_at_s - time.monotonic(), 0.0))
+        if self.draining_since_s is not None:
+            timeout_s = min(timeout_s, CROSSING_S / 5)
         for key, events in self.selector.select(timeout_s):
             if isinstance(key.data, Connection):
                 self.serve(key.data, events)
@@ -139,7 +150,7 @@ class Server:
         if settles_at_s is not None and now_s >= settles_at_s:
             self.send_moves(self.credits.settle(now_s))
         if now_s >= self.next_check_s:
-            self.next_check_s = now_s + 1.0
+            self.next_check_s = now_s + min(1.0, self.limits.introduction_s / 2)
             for connection in list(self.connections):
                 try:
                     connection.check_time(now_s)
@@ -151,14 +162,14 @@ class Server:
             sock, _ = self.listener.accept()
         except OSError:  # the peer gave up meanwhile, or no descriptor is left: it tries again
             return
-        if len(self.connections) >= MAX_CONNECTIONS:
+        if len(self.connections) >= self.limits.connections:
             sock.close()
             return
         sock.settimeout(0)
         if self.context is not None:
             keep_alive(sock)
             sock = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        connection = Connection(sock, time.monotonic())
+        connection = Connection(sock, self.limits, time.monotonic())
         self.connections.add(connection)
         self.selector.register(sock, selectors.EVENT_READ, connection)
 

@@ -30,7 +30,7 @@ def measured(read: Callable[[], float]) -> Reading:
     try:
         return Reading(value=float(read()))
     except Exception as error:
-        return Reading(value=None, reason=f"{type(error).__name__}: {error}"[:200])
+        return Reading(value=None, reason=str(error)[:200] or type(error).__name__)
 
 
 def open_sampler(device: str, threads: int) -> Sampler:
@@ -59,8 +59,8 @@ class CpuSampler:
     def use_percent(self) -> float:
         now_s, spent_s = time.monotonic(), self.spent_s()
         (last_s, last_spent_s), self.last = self.last, (now_s, spent_s)
-        if now_s <= last_s:
-            raise ValueError("no time has passed since the last reading")
+        if now_s - last_s < 0.01:  # the kernel counts in ticks of that size
+            raise ValueError("not measured yet: the worker has just started")
         # Above 100 would be the start of torch, whose threads are not the model's.
         return min(100.0 * (spent_s - last_spent_s) / (now_s - last_s) / self.threads, 100.0)
 

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -31,10 +32,8 @@ def lifeline() -> Iterator[tuple[int, int]]:
     read_end, write_end = os.pipe()
     yield read_end, write_end
     for end in (read_end, write_end):
-        try:
+        with contextlib.suppress(OSError):
             os.close(end)
-        except OSError:
-            pass
 
 
 @pytest.fixture
