@@ -12,12 +12,12 @@ import structlog
 from django.conf import settings
 
 from console.fleet.choices import Freshness
-from inference.spec import Document
+from inference import status
 
 log = structlog.get_logger()
 T = TypeVar("T")
 Other = TypeVar("Other")
-DocumentT = TypeVar("DocumentT", bound=Document)
+DocumentT = TypeVar("DocumentT", status.WorkerStatus, status.GatewayStatus, status.ControllerStatus)
 
 TIMEOUT_S = 0.5
 RETRY_S = 1.0  # after a failure, Redis is not asked again for so long: a page makes several of these reads
@@ -99,5 +99,5 @@ def decode_newer(raw: dict[bytes, bytes], kind: type[DocumentT], after_s: float)
         except msgspec.DecodeError as error:
             log.warning("a report cannot be read", field=field.decode(errors="replace"), error=str(error))
             continue
-        if document.at_s >= after_s:  # type: ignore[attr-defined]  every report carries its time
+        if document.at_s >= after_s:
             yield document

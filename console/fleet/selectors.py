@@ -155,7 +155,7 @@ def list_controllers() -> Report[ControllerRow]:
 def list_gateways() -> Report[GatewayRow]:
     report = read_report(status.GATEWAYS, status.GatewayStatus)
     now = time.time()
-    late = defaultdict(int)
+    late: dict[str, int] = defaultdict(int)
     for item in find_behind(report.items):
         late[item.gateway] += 1
     rows = [

@@ -5,6 +5,7 @@ from django.db import models
 
 class OperationKind(models.TextChoices):
     VALIDATE = "validate", "Validate version"
+    VERIFY = "verify", "Verify stored files"
     EXPORT = "export", "Export to ONNX"
     DEMO = "demo", "Make demo model"
     TRAFFIC = "traffic", "Send demo traffic"

@@ -152,7 +152,7 @@ def describe_drf(error: exceptions.APIException) -> Described:
     if authenticate := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = authenticate
     if isinstance(error, exceptions.Throttled):
-        headers["Retry-After"] = str(max(1, round(error.wait or 1)))
+        headers["Retry-After"] = str(max(1, round(getattr(error, "wait", None) or 1)))
     detail = str(error.detail)
     if isinstance(error, exceptions.NotAuthenticated):
         detail = "Log in, or send 'Authorization: Bearer sy_…'. Keys are made under Settings, API keys."

@@ -39,6 +39,10 @@ class Model(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("model", args=[self.name])
 
+    @property
+    def audit_subject(self) -> str:
+        return f"model/{self.name}"
+
 
 class Artifact(models.Model):
     """Files known by their content. Two versions of the same bytes share one artifact, and files share blobs."""
@@ -100,6 +104,10 @@ class Version(models.Model):
         return reverse("version", args=[self.model.name, self.number])
 
     @property
+    def audit_subject(self) -> str:
+        return f"version/{self.model.name}/{self.number}"
+
+    @property
     def label(self) -> str:
         return f"v{self.number}"
 
@@ -123,7 +131,7 @@ class Version(models.Model):
 
 
 class Alias(models.Model):
-    """A movable name of one version. `stable`, STABLE and Stable are the same name; the spelling first given is kept."""
+    """A movable name of one version. Champion and champion are the same name; the spelling first given is kept."""
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
     name = models.CharField(max_length=63)
@@ -139,6 +147,10 @@ class Alias(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name}@{self.name}"
+
+    @property
+    def audit_subject(self) -> str:
+        return f"alias/{self.model.name}/{self.name}"
 
 
 class Upload(models.Model):

@@ -1,4 +1,4 @@
-"""Reading the registry. Each `get_…` raises `Missing` with what there is instead; lists are querysets, ready to page."""
+"""Reading the registry. Each `get_…` raises `Missing` with what there is instead; lists are querysets, to be paged."""
 
 from django.conf import settings
 from django.db.models import Count, Q, QuerySet, Sum

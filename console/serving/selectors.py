@@ -1,7 +1,9 @@
 """Reading what serves: traffic, what is live and how far it is loaded, and the form of the playground."""
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
 
@@ -11,8 +13,11 @@ from console.registry import selectors as registry
 from console.registry.models import Model, Version
 from console.serving.choices import Assignment, InputKind, LoadState
 from console.serving.models import CachePolicy, LivePin, Traffic, TrafficWeight
+from console.serving.samples import sample_requests
 from inference import spec
 from inference.status import ReplicaState
+
+MAX_EXAMPLE_NUMBERS = 1024
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ def unit_loads(version: Version, workers: list[WorkerRow]) -> tuple[UnitLoad, ..
 
 
 def load_state(*, live: bool, known: bool, percent: float, units: tuple[UnitLoad, ...]) -> tuple[LoadState, str]:
-    """What to say of a version's load, and why where it failed. A version answers when each of its units has one ready."""
+    """What to say of a version's load, and why where it failed. It answers when each of its units has one ready."""
     if not live:
         return LoadState.NOT_LIVE, ""
     if not known:
@@ -213,18 +218,28 @@ def playground_inputs(version: Version) -> list[InputField]:
     images = {
         tensor.name for stage in version.stage_specs() if stage.use == "image" for tensor in stage.signature.inputs
     }
-    return [input_field(tensor, tensor.name in images) for tensor in version.signature_spec().inputs]
+    given = {item["name"]: item["data"] for item in sample_requests(version)[0]["inputs"]}
+    return [
+        InputField(
+            name=tensor.name,
+            datatype=tensor.datatype,
+            shape=tensor.shape,
+            kind=kind_of(tensor, images),
+            example=write_example(given[tensor.name]),
+        )
+        for tensor in version.signature_spec().inputs
+    ]
 
 
-EXAMPLE_TEXT = "A quiet morning at the harbour."
+def kind_of(tensor: spec.TensorSpec, images: set[str]) -> InputKind:
+    if tensor.datatype != "BYTES":
+        return InputKind.NUMBERS
+    return InputKind.IMAGE if tensor.name in images else InputKind.TEXT
 
 
-def input_field(tensor: spec.TensorSpec, image: bool) -> InputField:
-    if tensor.datatype == "BYTES":
-        kind = InputKind.IMAGE if image else InputKind.TEXT
-        return InputField(tensor.name, tensor.datatype, tensor.shape, kind, "" if image else EXAMPLE_TEXT)
-    count = 1
-    for size in tensor.shape:
-        count *= max(size, 1)
-    zero = "false" if tensor.datatype == "BOOL" else "0"
-    return InputField(tensor.name, tensor.datatype, tensor.shape, InputKind.NUMBERS, ", ".join([zero] * min(count, 64)))
+def write_example(data: list[Any]) -> str:
+    """As the form shows it: text, a picture as a data: address, numbers with commas between."""
+    first = data[0]
+    if isinstance(first, dict):
+        return f"data:image/png;base64,{first['b64']}"
+    return first if isinstance(first, str) else ", ".join(json.dumps(value) for value in data[:MAX_EXAMPLE_NUMBERS])

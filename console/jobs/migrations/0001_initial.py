@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='Operation',
             fields=[
                 ('id', models.CharField(default=console.lib.ids.new_ulid, editable=False, max_length=26, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('validate', 'Validate version'), ('export', 'Export to ONNX'), ('demo', 'Make demo model'), ('traffic', 'Send demo traffic')], max_length=16)),
+                ('kind', models.CharField(choices=[('validate', 'Validate version'), ('verify', 'Verify stored files'), ('export', 'Export to ONNX'), ('demo', 'Make demo model'), ('traffic', 'Send demo traffic')], max_length=16)),
                 ('subject', models.CharField(blank=True, max_length=128)),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=16)),
                 ('progress', models.FloatField(default=0.0)),

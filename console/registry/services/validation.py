@@ -1,0 +1,235 @@
+"""Validation: an uploaded file becomes a ready version, or a refused one that says which check failed and why.
+
+Runs in `jobs`. The file is planned, unpacked into a folder of its own on the store's disk, read by `inference inspect`
+in a bounded process, described, and only then moved into the store: one rename a file, then one transaction.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from django.db import transaction
+from django.utils import timezone
+
+from console.accounts.services import record
+from console.lib.actors import SYSTEM
+from console.lib.errors import ConsoleError, Invalid, InvalidTransition
+from console.registry import archives, store
+from console.registry.archives import Unpacked
+from console.registry.choices import VersionState
+from console.registry.models import Artifact, ArtifactFile, Upload, Version
+from console.registry.programs import ProgramFailed, ProgramLimits, Progress, run_program
+from console.registry.services.uploads import part_path
+from console.registry.services.writes import advance
+from console.registry.version_file import NAME, Plan, VersionFile, as_rows, complete, read_version_file
+from inference import spec
+
+Found = TypeVar("Found")
+INSPECT_LIMITS = ProgramLimits(wall_s=300, cpu_s=300, file_bytes=64 * 1024**2)
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    title: str
+    passed: bool | None = None  # None: not reached
+    why: str = ""
+
+
+CHECKS = (
+    Check("files", "The files are whole and safe to unpack"),
+    Check("description", f"{NAME}, where there is one, is well-formed"),
+    Check("inspect", "The format is right and its weights can be read safely"),
+    Check("stages", "Signature, stages and units fit together"),
+    Check("new", "No other version of the model is the same"),
+)
+
+
+class Refusal(ConsoleError):
+    """A check that failed."""
+
+
+class Checklist:
+    """The checks of one validation, in order; what is not reached says so."""
+
+    def __init__(self, checks: Iterable[Check] = CHECKS):
+        self.checks = {check.name: check for check in checks}
+
+    def run(self, name: str, work: Callable[[], Found]) -> Found:
+        """Do one check; an error that says something about the files refuses them, any other one is ours."""
+        try:
+            found = work()
+        except (Invalid, ProgramFailed) as error:
+            self.checks[name] = replace(self.checks[name], passed=False, why=str(error))
+            raise Refusal(str(error)) from error
+        self.checks[name] = replace(self.checks[name], passed=True)
+        return found
+
+    def note(self, name: str, why: str) -> None:
+        self.checks[name] = replace(self.checks[name], why=why)
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        return [asdict(check) for check in self.checks.values()]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What `inference inspect` says of a folder."""
+
+    signature: spec.Signature | None
+    parameters: int | None
+    warnings: tuple[str, ...]
+
+
+def validate_upload(version: Version, progress: Progress) -> Version:
+    """Decide about the file that `version` was uploaded as. Safe to run again after a crash at any point."""
+    upload = Upload.objects.filter(version=version).first()
+    if upload is None or not part_path(upload).exists():
+        return refuse(version, Checklist(), "files", "The uploaded bytes are gone from the disk. Upload them again.")
+    begin_validation(version)
+    with store.storage_errors("the unpacked version"), store.workspace() as folder:
+        checklist = Checklist()
+        try:
+            files = checklist.run("files", lambda: unpack(upload, folder, progress))
+            settle_version(version, folder, files, checklist, progress)
+        except Refusal as refusal:
+            version = conclude_refusal(version, checklist, str(refusal))
+    part_path(upload).unlink(missing_ok=True)
+    return version
+
+
+def unpack(upload: Upload, folder: Path, progress: Progress) -> list[Unpacked]:
+    def on_bytes(done: int) -> None:
+        progress(5 + 45 * min(1.0, done / (upload.size_bytes * 2)), "Unpacking")
+
+    progress(5, "Checking the archive")
+    return archives.unpack(part_path(upload), upload.filename, folder, on_bytes=on_bytes)
+
+
+def settle_version(
+    version: Version,
+    folder: Path,
+    files: list[Unpacked],
+    checklist: Checklist,
+    progress: Progress,
+    *,
+    given: VersionFile | None = None,
+) -> Version:
+    """Check a folder of files and make them `version`. Raises Refusal with the checklist filled in."""
+    if given is None:
+        given = checklist.run("description", lambda: read_version_file(folder / NAME))
+        (folder / NAME).unlink(missing_ok=True)
+        files = [file for file in files if file.path != NAME]
+    described = given
+
+    def check_format() -> None:
+        if described.format is not None and described.format.value != version.format:
+            raise Invalid(f"{NAME} says {described.format.value}, the upload was announced as {version.format}.")
+        if not files:
+            raise Invalid("Besides the description there is no file.")
+
+    checklist.run("description", check_format)
+    progress(50, "Reading the format and signature")
+    inspected = checklist.run("inspect", lambda: inspect(folder, version, progress))
+    if inspected.warnings:
+        checklist.note("inspect", " ".join(inspected.warnings))
+    plan = checklist.run("stages", lambda: complete(described, inspected.signature))
+    artifact = tuple(
+        spec.ArtifactFile(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes) for file in files
+    )
+    digest = spec.version_digest(spec.artifact_digest(artifact), plan.signature, plan.stages)
+    checklist.run("new", lambda: check_new(version, digest))
+    progress(90, "Moving the files into the store")
+    return accept(version, folder, artifact, plan, digest, inspected.parameters, checklist)
+
+
+def inspect(folder: Path, version: Version, progress: Progress) -> Inspected:
+    arguments = ["inspect", str(folder), "--format", version.format]
+    if version.native_by:
+        arguments.append("--native")
+
+    def on_wait(waited_s: float) -> None:
+        progress(50 + 40 * min(1.0, waited_s / 60), "Reading the format and signature")
+
+    answer = run_program(arguments, limits=INSPECT_LIMITS, on_wait=on_wait)
+    try:
+        signature = msgspec.convert(answer.get("signature"), spec.Signature | None)
+        warnings = msgspec.convert(answer.get("warnings", []), tuple[str, ...])
+        parameters = msgspec.convert(answer.get("parameters"), int | None)
+    except msgspec.ValidationError as error:
+        raise ProgramFailed(f"'inference inspect' gave an answer that cannot be used: {error}") from error
+    return Inspected(signature, parameters, warnings)
+
+
+def check_new(version: Version, digest: str) -> None:
+    same = Version.objects.filter(model_id=version.model_id, digest=digest).exclude(pk=version.pk).first()
+    if same is not None:
+        raise Invalid(f"Files, signature and stages are those of {same}. Use that version.")
+
+
+def begin_validation(version: Version) -> None:
+    if version.state not in (VersionState.UPLOADED, VersionState.VALIDATING):
+        raise InvalidTransition(f"{version} is {version.get_state_display().lower()} already.")
+    with transaction.atomic():
+        advance(version, version.row_version, state=VersionState.VALIDATING)
+
+
+def accept(
+    version: Version,
+    folder: Path,
+    files: tuple[spec.ArtifactFile, ...],
+    plan: Plan,
+    digest: str,
+    parameters: int | None,
+    checklist: Checklist,
+) -> Version:
+    with store.locked_store():
+        for file in files:
+            store.move_in(folder / file.path, file.sha256)
+        with transaction.atomic():
+            advance(
+                version,
+                version.row_version,
+                state=VersionState.READY,
+                artifact=keep_artifact(files),
+                digest=digest,
+                parameters=parameters,
+                checks=checklist.as_rows(),
+                validated_at=timezone.now(),
+                **as_rows(plan),
+            )
+            record(SYSTEM, "version.validate", version, after={"state": version.state, "digest": digest})
+    return version
+
+
+def keep_artifact(files: tuple[spec.ArtifactFile, ...]) -> Artifact:
+    artifact, created = Artifact.objects.get_or_create(
+        digest=spec.artifact_digest(files), defaults={"size_bytes": sum(file.size_bytes for file in files)}
+    )
+    if created:
+        ArtifactFile.objects.bulk_create(
+            ArtifactFile(artifact=artifact, path=file.path, sha256=file.sha256, size_bytes=file.size_bytes)
+            for file in files
+        )
+    return artifact
+
+
+def refuse(version: Version, checklist: Checklist, name: str, why: str) -> Version:
+    """Refuse for a reason found outside a running check."""
+    checklist.checks[name] = replace(checklist.checks[name], passed=False, why=why)
+    return conclude_refusal(version, checklist, why)
+
+
+def conclude_refusal(version: Version, checklist: Checklist, why: str) -> Version:
+    with transaction.atomic():
+        advance(
+            version,
+            version.row_version,
+            state=VersionState.REFUSED,
+            checks=checklist.as_rows(),
+            validated_at=timezone.now(),
+        )
+        record(SYSTEM, "version.validate", version, after={"state": version.state}, reason=why)
+    return version
