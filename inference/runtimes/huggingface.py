@@ -13,36 +13,22 @@ from safetensors import SafetensorError, safe_open
 
 from inference.errors import CorruptArtifact, UnsupportedFormat
 from inference.runtimes.base import Inspection
-from inference.runtimes.safetensors import model_class, read_json, weight_files
-from inference.runtimes.sentences import TOKENS, embedding_stages
+from inference.runtimes.derive import derive_stages
+from inference.runtimes.safetensors import model_class, weight_files
+from inference.runtimes.sentences import TOKENS
 from inference.runtimes.signatures import check_batch_axis, infer_stage
-from inference.spec import Signature, Stage, StageKind, TensorSpec
+from inference.spec import Signature, TensorSpec
 
-TOKENIZER = "tokenizer.json"
-MODULES = "modules.json"
-IMAGE = TensorSpec(name="image", datatype="BYTES", shape=(-1,))
 # Output fields that are one tensor and mean something alone.
 OUTPUTS = ("last_hidden_state", "logits", "pooler_output", "image_embeds", "text_embeds")
-MAX_TOKENS = 8192
-TOP_K = 5
 
 
 def inspect_folder(folder: Path, given: Signature | None) -> Inspection:
-    """Signature and stages of the whole version: from text or pictures where the folder says how, else from tensors."""
     described = describe_model(folder)
-    if given is not None:
-        check_batch_axis(given)
-        return msgspec.structs.replace(described, signature=given, stages=(infer_stage(given),))
-    taken = {spec.name for spec in described.signature.inputs}
-    made = {spec.name for spec in described.signature.outputs}
-    if "input_ids" in taken and (folder / TOKENIZER).is_file():
-        if "last_hidden_state" in made:
-            return embedding(folder, described)
-        if "logits" in made:
-            return text_classifier(folder, described)
-    if "pixel_values" in taken and "logits" in made and (folder / "preprocessor_config.json").is_file():
-        return image_classifier(folder, described)
-    return described
+    if given is None:
+        return derive_stages(folder, described)
+    check_batch_axis(given)
+    return msgspec.structs.replace(described, signature=given, stages=(infer_stage(given),))
 
 
 def describe_model(folder: Path) -> Inspection:
@@ -126,135 +112,3 @@ def probe(model: Any, config: Any) -> Signature:
 def empty(spec: TensorSpec, rows: int, length: int) -> torch.Tensor:
     shape = (rows, *(length if size < 0 else size for size in spec.shape[1:]))
     return torch.ones(shape, dtype=torch.int64 if spec.datatype == "INT64" else torch.float32, device="meta")
-
-
-def max_tokens(folder: Path) -> int:
-    """The length that texts are cut to, as the folder's own files say, most particular first."""
-    settings = [
-        (folder / "sentence_bert_config.json", "max_seq_length"),
-        (folder / "tokenizer_config.json", "model_max_length"),
-        (folder / "config.json", "max_position_embeddings"),
-    ]
-    for path, field in settings:
-        value = read_json(path).get(field) if path.is_file() else None
-        if isinstance(value, int) and 0 < value <= MAX_TOKENS:
-            return value
-    return 512
-
-
-def pad_id(folder: Path) -> int:
-    value = read_json(folder / "config.json").get("pad_token_id")
-    return value if isinstance(value, int) else 0
-
-
-def embedding(folder: Path, described: Inspection) -> Inspection:
-    """Text to one vector, pooled as modules.json says."""
-    size = next(spec.shape[-1] for spec in described.signature.outputs if spec.name == "last_hidden_state")
-    warnings = list(described.warnings)
-    mode, normalize = "mean", True
-    if (folder / MODULES).is_file():
-        kinds, mode = read_modules(folder)
-        normalize = "Normalize" in kinds
-        if foreign := [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]:
-            warnings.append(
-                f"modules.json ends with {', '.join(foreign)}, which is not run: vectors are those before it."
-            )
-    else:
-        warnings.append("There is no modules.json to say how vectors are pooled: mean and length 1 are assumed.")
-    signature, stages = embedding_stages(
-        size, max_length=max_tokens(folder), pad_id=pad_id(folder), mode=mode, normalize=normalize
-    )
-    return msgspec.structs.replace(described, signature=signature, stages=stages, warnings=tuple(warnings))
-
-
-def read_modules(folder: Path) -> tuple[list[str], str]:
-    """The modules' class names in order, and the pooling mode."""
-    try:
-        modules = msgspec.json.decode((folder / MODULES).read_bytes(), type=list[dict[str, Any]])
-    except msgspec.DecodeError as error:
-        raise CorruptArtifact(f"{MODULES} is not a list of modules: {error}.") from None
-    kinds, mode = [], "mean"
-    for module in modules:
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        kinds.append(kind)
-        if kind == "Pooling":
-            settings = read_json(folder / "1_Pooling" / "config.json")
-            modern = settings.get("pooling_mode")
-            old = [
-                n.removeprefix("pooling_mode_") for n, on in settings.items() if n.startswith("pooling_mode_") and on
-            ]
-            chosen = [modern] if isinstance(modern, str) else old
-            mode = {"mean_tokens": "mean", "cls_token": "cls"}.get(chosen[0], chosen[0]) if chosen else "mean"
-            if len(chosen) > 1 or mode not in ("mean", "cls"):
-                raise UnsupportedFormat(f"Pooling by {', '.join(chosen)} is not offered; mean and cls are.")
-    return kinds, mode
-
-
-def labels_of(folder: Path, classes: int) -> list[str]:
-    names = read_json(folder / "config.json").get("id2label") or {}
-    return [str(names.get(str(index), index)) for index in range(classes)]
-
-
-def classify_stage(folder: Path, described: Inspection) -> tuple[Stage, tuple[TensorSpec, ...]]:
-    logits = next(spec for spec in described.signature.outputs if spec.name == "logits")
-    labels = labels_of(folder, logits.shape[-1])
-    top_k = min(TOP_K, len(labels))
-    outputs = (
-        TensorSpec(name="label", datatype="BYTES", shape=(-1, top_k)),
-        TensorSpec(name="score", datatype="FP32", shape=(-1, top_k)),
-    )
-    stage = Stage(
-        name="classify",
-        kind=StageKind.POSTPROCESS,
-        use="classify",
-        config={"top_k": top_k, "labels": [*labels]},
-        signature=Signature(inputs=(logits,), outputs=outputs),
-    )
-    return stage, outputs
-
-
-def only_logits(described: Inspection) -> Stage:
-    wanted = tuple(spec for spec in described.signature.outputs if spec.name == "logits")
-    return infer_stage(Signature(inputs=described.signature.inputs, outputs=wanted))
-
-
-def text_classifier(folder: Path, described: Inspection) -> Inspection:
-    logits = next(spec for spec in described.signature.outputs if spec.name == "logits")
-    if len(logits.shape) != 2:  # a label a token, or a language model's vocabulary: clients want those as they are
-        return described
-    _, (tokenize, _, _) = embedding_stages(1, max_length=max_tokens(folder), pad_id=pad_id(folder))
-    classify, outputs = classify_stage(folder, described)
-    return msgspec.structs.replace(
-        described,
-        signature=Signature(inputs=tokenize.signature.inputs, outputs=outputs),
-        stages=(tokenize, only_logits(described), classify),
-    )
-
-
-def image_classifier(folder: Path, described: Inspection) -> Inspection:
-    settings = read_json(folder / "preprocessor_config.json")
-    pixels = described.signature.inputs[0]
-    if len(next(spec for spec in described.signature.outputs if spec.name == "logits").shape) != 2:
-        return described
-    channels, height, width = pixels.shape[1:]
-    config: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "color": "rgb" if channels == 3 else "gray",
-        "scale": float(settings.get("rescale_factor", 1 / 255)),
-    }
-    if settings.get("do_normalize", True) and "image_mean" in settings:
-        config |= {"mean": settings["image_mean"], "std": settings["image_std"]}
-    decode = Stage(
-        name="decode",
-        kind=StageKind.PREPROCESS,
-        use="image",
-        config=config,
-        signature=Signature(inputs=(IMAGE,), outputs=(pixels,)),
-    )
-    classify, outputs = classify_stage(folder, described)
-    return msgspec.structs.replace(
-        described,
-        signature=Signature(inputs=(IMAGE,), outputs=outputs),
-        stages=(decode, only_logits(described), classify),
-    )

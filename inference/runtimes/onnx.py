@@ -9,7 +9,8 @@ import onnxruntime
 from inference.errors import BadInput, CorruptArtifact, UnsafeArtifact, UnsupportedFormat
 from inference.protocol.tensors import NUMPY_KIND
 from inference.runtimes.base import Inspection
-from inference.runtimes.signatures import check_batch_axis, infer_stage, is_ragged
+from inference.runtimes.derive import derive_stages
+from inference.runtimes.signatures import check_batch_axis, infer_stage, mark_ragged
 from inference.spec import Signature, TensorSpec
 
 # onnxruntime's names. bfloat16 is absent: numpy cannot hand it over.
@@ -41,9 +42,10 @@ class OnnxRuntime:
             inputs=tuple(tensor_spec(node, "input") for node in session.get_inputs()),
             outputs=tuple(tensor_spec(node, "output") for node in session.get_outputs()),
         )
-        signature = given or found
+        signature = given or mark_ragged(found)
         check_batch_axis(signature)
-        return Inspection(signature, (infer_stage(signature),), parameters)
+        bare = Inspection(signature, (infer_stage(signature),), parameters)
+        return bare if given else derive_stages(folder, bare)
 
     @classmethod
     def load(cls, folder: Path, signature: Signature, device: str, threads: int) -> Self:
@@ -162,7 +164,7 @@ def tensor_spec(node: Any, what: str) -> TensorSpec:
             "float32 for instance."
         )
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
-    return is_ragged(TensorSpec(name=node.name, datatype=datatype, shape=shape))
+    return TensorSpec(name=node.name, datatype=datatype, shape=shape)
 
 
 def to_onnx(spec: TensorSpec, values: np.ndarray) -> np.ndarray:

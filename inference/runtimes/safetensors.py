@@ -6,7 +6,6 @@ replicas share.
 """
 
 import inspect
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,13 +14,13 @@ from safetensors import SafetensorError, safe_open
 
 from inference.errors import CorruptArtifact, UnsafeArtifact, UnsupportedFormat
 from inference.runtimes.base import Inspection
+from inference.runtimes.folder import read_json
 from inference.runtimes.torch_tensors import check_device
 from inference.spec import Signature
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-MAX_CONFIG_BYTES = 16 * 1024 * 1024
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -99,20 +98,6 @@ def load_anyhow(kind: Any, config: Any, folder: Path) -> torch.nn.Module:
             "Upload every *.safetensors of the model."
         )
     return model
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise CorruptArtifact(f"{path.name} is larger than {MAX_CONFIG_BYTES} bytes, which no configuration is.")
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise CorruptArtifact(f"The folder has no {path.name}. Upload the whole Hugging Face folder.") from None
-    except (ValueError, RecursionError) as error:
-        raise CorruptArtifact(f"{path.name} is not JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise CorruptArtifact(f"{path.name} must hold a JSON object.")
-    return value
 
 
 def weight_files(folder: Path) -> list[Path]:

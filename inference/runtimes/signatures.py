@@ -3,7 +3,7 @@
 import msgspec
 
 from inference.errors import UnsupportedFormat
-from inference.spec import Signature, Stage, StageKind, TensorSpec
+from inference.spec import Signature, Stage, StageKind
 
 
 def check_batch_axis(signature: Signature) -> None:
@@ -19,11 +19,24 @@ def check_batch_axis(signature: Signature) -> None:
         raise UnsupportedFormat(f"{', '.join(sorted(repeated))} names two tensors. Give inputs and outputs own names.")
 
 
-def is_ragged(spec: TensorSpec) -> TensorSpec:
-    """Integer inputs whose one other axis varies hold token sequences: rows of a batch are padded to the longest."""
-    if len(spec.shape) == 2 and spec.shape[1] == -1 and spec.datatype in ("INT32", "INT64"):
-        return msgspec.structs.replace(spec, ragged_axes=(1,))
-    return spec
+def mark_ragged(signature: Signature) -> Signature:
+    """Integer inputs whose one other axis varies hold token sequences: rows of a batch are padded to the longest.
+
+    Outputs with a varying second axis then have a vector a token, and are padded alike.
+    """
+    inputs = tuple(
+        msgspec.structs.replace(spec, ragged_axes=(1,))
+        if spec.shape == (-1, -1) and spec.datatype in ("INT32", "INT64")
+        else spec
+        for spec in signature.inputs
+    )
+    if inputs == signature.inputs:
+        return signature
+    outputs = tuple(
+        msgspec.structs.replace(spec, ragged_axes=(1,)) if spec.shape[1:2] == (-1,) else spec
+        for spec in signature.outputs
+    )
+    return Signature(inputs=inputs, outputs=outputs)
 
 
 def infer_stage(signature: Signature) -> Stage:
