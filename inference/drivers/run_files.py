@@ -1,6 +1,8 @@
 """`<data>/run/<replica>.json`: how a controller that starts later finds the workers that live, and trusts their pid."""
 
 import contextlib
+import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -37,9 +39,9 @@ def is_alive(file: RunFile) -> bool:
     return ticks == file.start_ticks and state not in "ZX"
 
 
-def read_run_files(folder: Path) -> dict[str, RunFile]:
-    """Living workers by replica. Files of dead ones, and files that cannot be read, are removed."""
-    living = {}
+def read_run_files(folder: Path) -> list[RunFile]:
+    """What every worker wrote, of the living and the dead. Files that cannot be read are removed: they say nothing."""
+    found = []
     for path in sorted(folder.glob("*.json")):
         try:
             file = msgspec.json.decode(path.read_bytes(), type=RunFile)
@@ -49,11 +51,29 @@ def read_run_files(folder: Path) -> dict[str, RunFile]:
             log.warning("run_file_removed", path=str(path), error=str(error))
             path.unlink(missing_ok=True)
             continue
-        if file.replica == path.stem and is_alive(file):
-            living[file.replica] = file
-            continue
-        path.unlink(missing_ok=True)
-        if file.address.startswith("unix:"):
-            with contextlib.suppress(OSError):
-                Path(file.address.removeprefix("unix:")).unlink()
-    return living
+        if file.replica == path.stem:
+            found.append(file)
+    return found
+
+
+def remove_run_file(folder: Path, replica: str, address: str) -> None:
+    """Clear up after a dead worker. Only before its replica is started again, or the new one's files would go."""
+    (folder / f"{replica}.json").unlink(missing_ok=True)
+    if address.startswith("unix:"):
+        with contextlib.suppress(OSError):
+            Path(address.removeprefix("unix:")).unlink()
+
+
+def send_signal(file: RunFile, number: signal.Signals) -> None:
+    """Signal that very process, never one that got its pid since. A dead one is no error."""
+    try:
+        fd = os.pidfd_open(file.pid)
+    except OSError:
+        return
+    try:
+        if is_alive(file):
+            signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
