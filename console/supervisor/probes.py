@@ -38,10 +38,10 @@ def controller_reports(url: str) -> Probe:
     async def ask() -> bool:
         try:
             async with redis.asyncio.Redis.from_url(url, socket_timeout=TIMEOUT_S) as client:
-                raw = await client.get(status.CONTROLLER)
+                raws = await client.hvals(status.CONTROLLER)
         except redis.RedisError:
             return False
-        return raw is not None and msgspec.json.decode(raw, type=status.ControllerStatus).at_s >= made_at
+        return any(msgspec.json.decode(raw, type=status.ControllerStatus).at_s >= made_at for raw in raws)
 
     return ask
 

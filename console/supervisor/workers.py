@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import psutil
 
 DRAIN_S = 25.0
-START_SLACK_S = 2.0
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+SLACK_TICKS = 2  # psutil turns ticks into seconds and rounds
 
 
 def living_workers(folder: Path) -> Iterator[psutil.Process]:
@@ -18,7 +20,8 @@ def living_workers(folder: Path) -> Iterator[psutil.Process]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):
             facts = json.loads(path.read_text())
             process = psutil.Process(int(facts["pid"]))
-            same = abs(process.create_time() - float(facts["started_at_s"])) < START_SLACK_S
+            ticks = (process.create_time() - psutil.boot_time()) * TICKS_PER_S
+            same = abs(ticks - int(facts["start_ticks"])) < SLACK_TICKS
             if same and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
 
