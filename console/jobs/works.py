@@ -12,7 +12,6 @@ from django.db import transaction
 from console.accounts.services import record
 from console.jobs.choices import OperationKind
 from console.jobs.demo import make_demo_version
-from console.jobs.hashing import hash_files
 from console.jobs.models import Operation
 from console.jobs.running import Beat, Work
 from console.jobs.traffic import send_traffic
@@ -22,6 +21,7 @@ from console.registry import services as registry
 from console.registry import store
 from console.registry.archives import Unpacked
 from console.registry.choices import VersionState
+from console.registry.hashing import hash_files
 from console.registry.models import ArtifactFile, Version
 from console.registry.programs import ProgramLimits, run_program
 from console.registry.services import validation
@@ -87,7 +87,7 @@ def export(operation: Operation, beat: Beat) -> dict[str, Any]:
     try:
         with store.storage_errors("the exported version"), store.workspace() as folder:
             given, files = export_into(source, folder, beat)
-            validation.settle_version(made, folder / "out", files, checklist, beat, given=given)
+            validation.settle_version(made, folder / "out", files, checklist, beat, made=given)
     except validation.Refusal as refusal:
         validation.conclude_refusal(made, checklist, str(refusal))
         raise

@@ -1,7 +1,7 @@
 """`version.json`, the optional description that lies beside a version's files: stages, units, signature.
 
 It is read as strictly as the documents between programs: an unknown field is an error with its path, not a guess.
-Without it a version is one `infer` stage that takes and gives what its file declares.
+Without it a version has the stages that its files call for.
 """
 
 from pathlib import Path
@@ -50,25 +50,38 @@ def read_version_file(path: Path) -> VersionFile:
         raise BadVersionFile(f"{NAME}: {error}") from error
 
 
-def complete(given: VersionFile, declared: spec.Signature | None) -> Plan:
-    """Fill what was not given from what the files declare, and check that it all fits together."""
+class Declared(spec.Document, frozen=True, kw_only=True):
+    """What the files say of themselves, as `inference inspect` reads them."""
+
+    signature: spec.Signature
+    stages: tuple[spec.Stage, ...]
+
+    def infer_signature(self) -> spec.Signature:
+        return next(stage.signature for stage in self.stages if stage.kind is spec.StageKind.INFER)
+
+
+def complete(given: VersionFile, declared: Declared | None) -> Plan:
+    """Fill what was not given from what the files declare, and check that it all fits together.
+
+    `declared` None: the files were made here, by a recipe that describes them whole.
+    """
     if len(given.stages) > MAX_STAGES:
         raise BadVersionFile(f"A version has at most {MAX_STAGES} stages; {NAME} has {len(given.stages)}.")
-    signature = given.signature or declared
-    if signature is None:
-        raise BadVersionFile(f"The file does not say what it takes and gives: describe its signature in a {NAME}.")
-    stages = given.stages
-    if not stages:
-        stages = (spec.Stage(name="infer", kind=spec.StageKind.INFER, signature=signature),)
-    elif given.signature is None:
-        raise BadVersionFile(f"{NAME} has stages of its own, so it must give the version's signature too.")
+    if given.stages:
+        if given.signature is None:
+            raise BadVersionFile(f"{NAME} has stages of its own, so it must give the version's signature too.")
+        signature, stages = given.signature, given.stages
+    elif declared is not None:
+        signature, stages = declared.signature, declared.stages
+    else:
+        raise BadVersionFile(f"{NAME} gives no stages.")
     units = given.units or (spec.Unit(name="main", stages=tuple(stage.name for stage in stages)),)
     plan = Plan(signature=signature, stages=stages, units=units)
     check_plan(plan, declared)
     return plan
 
 
-def check_plan(plan: Plan, declared: spec.Signature | None) -> None:
+def check_plan(plan: Plan, declared: Declared | None) -> None:
     infer = [stage for stage in plan.stages if stage.kind is spec.StageKind.INFER]
     if len(infer) != 1:
         raise BadVersionFile(f"A version has exactly one 'infer' stage; this one has {len(infer)}.")
@@ -76,7 +89,7 @@ def check_plan(plan: Plan, declared: spec.Signature | None) -> None:
         if stage.kind is not spec.StageKind.INFER and not stage.use:
             raise BadVersionFile(f"Stage {stage.name!r} names no processor: say which with 'use'.")
     if declared is not None:
-        check_against_file(infer[0], declared)
+        check_against_file(infer[0], declared.infer_signature())
     if not plan.signature.inputs or not plan.signature.outputs:
         raise BadVersionFile("A signature needs at least one input and one output.")
     for tensor in (*plan.signature.inputs, *plan.signature.outputs):
@@ -105,6 +118,14 @@ def check_against_file(stage: spec.Stage, declared: spec.Signature) -> None:
                     f"Stage {stage.name!r} {side} {tensor.name!r} as {tensor.datatype}; "
                     f"in the file it is {known[tensor.name].datatype}."
                 )
+
+
+def signature_for_inspection(given: VersionFile) -> spec.Signature | None:
+    """What the infer stage takes and gives, for formats that do not say it themselves."""
+    for stage in given.stages:
+        if stage.kind is spec.StageKind.INFER:
+            return stage.signature
+    return given.signature
 
 
 def as_version(plan: Plan) -> spec.Version:

@@ -4,6 +4,7 @@ Runs in `jobs`. The file is planned, unpacked into a folder of its own on the st
 in a bounded process, described, and only then moved into the store: one rename a file, then one transaction.
 """
 
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,11 +20,21 @@ from console.lib.errors import ConsoleError, Invalid, InvalidTransition
 from console.registry import archives, store
 from console.registry.archives import Unpacked
 from console.registry.choices import VersionState
+from console.registry.hashing import hash_files
 from console.registry.models import Artifact, ArtifactFile, Upload, Version
 from console.registry.programs import ProgramFailed, ProgramLimits, Progress, run_program
 from console.registry.services.uploads import part_path
 from console.registry.services.writes import advance
-from console.registry.version_file import NAME, Plan, VersionFile, as_rows, complete, read_version_file
+from console.registry.version_file import (
+    NAME,
+    Declared,
+    Plan,
+    VersionFile,
+    as_rows,
+    complete,
+    read_version_file,
+    signature_for_inspection,
+)
 from inference import spec
 
 Found = TypeVar("Found")
@@ -67,8 +78,9 @@ class Checklist:
         self.checks[name] = replace(self.checks[name], passed=True)
         return found
 
-    def note(self, name: str, why: str) -> None:
-        self.checks[name] = replace(self.checks[name], why=why)
+    def pass_over(self, name: str, why: str = "") -> None:
+        """Passed without work of its own."""
+        self.checks[name] = replace(self.checks[name], passed=True, why=why)
 
     def as_rows(self) -> list[dict[str, Any]]:
         return [asdict(check) for check in self.checks.values()]
@@ -76,11 +88,11 @@ class Checklist:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What `inference inspect` says of a folder."""
+    """What is known of a folder's content."""
 
-    signature: spec.Signature | None
-    parameters: int | None
-    warnings: tuple[str, ...]
+    declared: Declared | None
+    parameters: int | None = None
+    note: str = ""
 
 
 def validate_upload(version: Version, progress: Progress) -> Version:
@@ -115,52 +127,61 @@ def settle_version(
     checklist: Checklist,
     progress: Progress,
     *,
-    given: VersionFile | None = None,
+    made: VersionFile | None = None,
+    inspected: Inspected | None = None,
 ) -> Version:
-    """Check a folder of files and make them `version`. Raises Refusal with the checklist filled in."""
-    if given is None:
-        given = checklist.run("description", lambda: read_version_file(folder / NAME))
-        (folder / NAME).unlink(missing_ok=True)
-        files = [file for file in files if file.path != NAME]
-    described = given
+    """Check a folder of files and make them `version`. Raises Refusal with the checklist filled in.
 
-    def check_format() -> None:
-        if described.format is not None and described.format.value != version.format:
-            raise Invalid(f"{NAME} says {described.format.value}, the upload was announced as {version.format}.")
-        if not files:
-            raise Invalid("Besides the description there is no file.")
-
-    checklist.run("description", check_format)
-    progress(50, "Reading the format and signature")
-    inspected = checklist.run("inspect", lambda: inspect(folder, version, progress))
-    if inspected.warnings:
-        checklist.note("inspect", " ".join(inspected.warnings))
-    plan = checklist.run("stages", lambda: complete(described, inspected.signature))
-    artifact = tuple(
-        spec.ArtifactFile(path=file.path, sha256=file.sha256, size_bytes=file.size_bytes) for file in files
-    )
+    `made` and `inspected` come with files that were made here; a stranger's say it themselves and are inspected.
+    """
+    checklist.pass_over("files")
+    given = made or checklist.run("description", lambda: read_version_file(folder / NAME))
+    (folder / NAME).unlink(missing_ok=True)
+    files = [file for file in files if file.path != NAME]
+    checklist.run("description", lambda: check_description(given, version, files))
+    if inspected is None:
+        progress(50, "Reading the format and signature")
+        inspected = checklist.run("inspect", lambda: inspect(folder, version, given, progress))
+        files = checklist.run("files", lambda: hash_files(folder))  # inspection may have cleaned one
+    checklist.pass_over("inspect", inspected.note)
+    known = inspected
+    plan = checklist.run("stages", lambda: complete(given, known.declared))
+    artifact = tuple(spec.ArtifactFile(**asdict(file)) for file in files)
     digest = spec.version_digest(spec.artifact_digest(artifact), plan.signature, plan.stages)
     checklist.run("new", lambda: check_new(version, digest))
     progress(90, "Moving the files into the store")
     return accept(version, folder, artifact, plan, digest, inspected.parameters, checklist)
 
 
-def inspect(folder: Path, version: Version, progress: Progress) -> Inspected:
-    arguments = ["inspect", str(folder), "--format", version.format]
+def check_description(given: VersionFile, version: Version, files: list[Unpacked]) -> None:
+    if given.format is not None and given.format.value != version.format:
+        raise Invalid(f"{NAME} says {given.format.value}, the version was announced as {version.format}.")
+    if not files:
+        raise Invalid("Besides the description there is no file.")
+
+
+def inspect(folder: Path, version: Version, given: VersionFile, progress: Progress) -> Inspected:
+    """Let `inference inspect` read the folder. It may drop a .pt2's sample inputs, in place."""
+    arguments = ["inspect", str(folder), "--format", version.format, "--clean"]
     if version.native_by:
         arguments.append("--native")
 
     def on_wait(waited_s: float) -> None:
         progress(50 + 40 * min(1.0, waited_s / 60), "Reading the format and signature")
 
-    answer = run_program(arguments, limits=INSPECT_LIMITS, on_wait=on_wait)
+    with tempfile.TemporaryDirectory() as beside:
+        if signature := signature_for_inspection(given):
+            path = Path(beside) / "signature.json"
+            path.write_bytes(spec.encode(signature))
+            arguments += ["--signature", str(path)]
+        answer = run_program(arguments, limits=INSPECT_LIMITS, on_wait=on_wait)
     try:
-        signature = msgspec.convert(answer.get("signature"), spec.Signature | None)
+        declared = msgspec.convert({name: answer.get(name) for name in ("signature", "stages")}, Declared)
         warnings = msgspec.convert(answer.get("warnings", []), tuple[str, ...])
         parameters = msgspec.convert(answer.get("parameters"), int | None)
     except msgspec.ValidationError as error:
         raise ProgramFailed(f"'inference inspect' gave an answer that cannot be used: {error}") from error
-    return Inspected(signature, parameters, warnings)
+    return Inspected(declared, parameters, " ".join(warnings))
 
 
 def check_new(version: Version, digest: str) -> None:
