@@ -15,11 +15,12 @@ from console.accounts import services as accounts
 from console.accounts.models import ApiKey, User
 from console.fleet import services as fleet
 from console.fleet.models import Pool
+from console.jobs import services as jobs
 from console.lib.actors import SYSTEM
-from console.registry import services as registry
 
 POOL = "default"
 DEMO_KEY = "demo"
+FIRST = "minilm-v1"
 DEMO_SCOPES = ("read", "infer")
 
 
@@ -82,5 +83,4 @@ def demo_key(owner: User, known: str) -> str:
 
 
 def seed() -> str:
-    registry.seed_demo(only="minilm-v1")
-    return "minilm v1; digits and the ONNX version follow"
+    return jobs.seed_demo(only=FIRST)
