@@ -30,7 +30,7 @@ class BearerKey(BaseAuthentication):
         return 'Bearer realm="switchyard"'
 
 
-class BearerKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerKeyScheme(OpenApiAuthenticationExtension):
     target_class = BearerKey
     name = "apiKey"
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from console.accounts.views import audit, keys, login, people, profile, settings
+from console.accounts.views import audit, keys, login, people, profile, settings, system
 
 urlpatterns = [
     path("login/<str:token>/", login.login_by_link, name="login_link"),
@@ -14,5 +14,9 @@ urlpatterns = [
     path("settings/users/<int:user_id>/", people.change, name="change_user"),
     path("settings/users/<int:user_id>/deactivate/", people.deactivate, name="deactivate_user"),
     path("settings/users/<int:user_id>/link/", people.make_login_link, name="user_login_link"),
+    path("settings/demo/load/", system.load_demo, name="load_demo"),
+    path("settings/demo/remove/", system.delete_demo, name="delete_demo"),
+    path("settings/demo/traffic/", system.start_traffic, name="start_demo_traffic"),
+    path("settings/demo/traffic/stop/", system.stop_traffic, name="stop_demo_traffic"),
     path("settings/<str:section>/", settings.settings, name="settings"),
 ]

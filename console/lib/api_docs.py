@@ -23,7 +23,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="What was asked, what is so, what to do next")
     instance = serializers.CharField()
     request_id = serializers.CharField()
-    errors = FaultSerializer(many=True, required=False)
+    errors: Any = FaultSerializer(many=True, required=False)
     required_role = serializers.CharField(required=False, help_text="With 403")
     allowed = serializers.ListField(child=serializers.CharField(), required=False, help_text="With 409")
     current = serializers.JSONField(required=False, help_text="With 412: what is so now")
@@ -34,7 +34,7 @@ def problem_response(description: str) -> OpenApiResponse:
     return OpenApiResponse(ProblemSerializer, description=description)
 
 
-# For every operation; add what else it may answer.
+# What every operation may answer; ConsoleSchema adds these where a view does not say so itself.
 PROBLEMS: dict[Any, Any] = {
     (401, "application/problem+json"): problem_response("No session or key, or not a valid one"),
     (403, "application/problem+json"): problem_response("The right is missing; `required_role` has it"),
@@ -58,7 +58,13 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 
 
 class ConsoleSchema(AutoSchema):
-    """Names operations by what they do and groups them by the first part of their path."""
+    """Groups operations by the first part of their path, and gives each the answers that all have."""
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for (status, media_type), response in PROBLEMS.items():
+            bodies.setdefault(str(status), self._get_response_for_code(response, str(status), [media_type]))
+        return bodies
 
     def get_tags(self) -> list[str]:
         parts = self.path.removeprefix("/api/v1/").strip("/").split("/")

@@ -82,5 +82,5 @@ class FallbackCache(RedisCache):
     def delete_many(self, *args: Any, **kwargs: Any) -> None:
         self.call("delete_many", *args, **kwargs)
 
-    def clear(self) -> bool:
-        return bool(self.call("clear"))
+    def clear(self) -> None:
+        self.call("clear")

@@ -19,12 +19,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from console.lib.actors import actor_of
 from console.lib.errors import InFlight, Invalid, PreconditionMissing
 from console.lib.models import IdempotentAnswer
 
 LIFE = timedelta(hours=24)
 WORK_LIMIT = timedelta(minutes=5)  # a first request that has not answered by then died
-KEEP_HEADERS = ("Location", "ETag", "Content-Type", "Link")
+KEEP_HEADERS = ("Location", "ETag", "Link", "Retry-After")
 KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -87,7 +88,7 @@ class Replay(Exception):
 
 def claim(request: Request, key: str) -> IdempotentAnswer:
     """Take the key for this request, or raise Replay, InFlight or OtherBody."""
-    actor = request.user
+    actor = actor_of(request)
     scope = {"principal": f"{actor.actor_kind}:{actor.actor_id}", "route": request.path[:300], "key": key}
     digest = hash_body(request)
     now = timezone.now()
@@ -136,4 +137,6 @@ def keep(answer: IdempotentAnswer, response: Any, never_stored: tuple[str, ...])
         rows.delete()
         return
     kept = {name: response[name] for name in KEEP_HEADERS if name in response}
+    if response.content_type:  # a problem document; else the renderer says
+        kept["Content-Type"] = response.content_type
     rows.update(status=response.status_code, headers=kept, body=body)

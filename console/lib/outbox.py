@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from console.lib.ids import new_ulid
 from console.lib.models import Deployment, OutboxMark
-from console.lib.publish import Published, PublishFailed, publisher
+from console.lib.publish import Published, PublishFailed, RedisAway, publisher
 from inference import spec
 
 log = structlog.get_logger()
@@ -135,17 +135,18 @@ def sweep_outbox() -> Sweep:
     try:
         notice_lost_redis()
         mark_for_refresh()
-        for waiting in OutboxMark.objects.filter(pending=True).order_by("marked_at")[:SWEEP_BATCH]:
+        for waiting in OutboxMark.objects.filter(pending=True).order_by("attempts", "marked_at")[:SWEEP_BATCH]:
             try:
                 publish_mark(waiting)
                 result.published += 1
-            except PublishFailed:
+            except RedisAway:
                 raise
-            except Exception as error:  # one document that cannot be built must not hold up the others
+            except Exception as error:  # one document that cannot be built or placed must not hold up the others
                 result.failed += 1
                 result.errors.append(f"{waiting.kind}/{waiting.key}: {error}")
-                log.exception("outbox.build_failed", kind=waiting.kind, key=waiting.key)
-    except PublishFailed as error:
+                if waiting.attempts == 0:  # once, not each second
+                    log.exception("outbox.publish_failed", kind=waiting.kind, key=waiting.key)
+    except RedisAway as error:
         result.errors.append(str(error))
     result.pending = OutboxMark.objects.filter(pending=True).count()
     return result

@@ -1,7 +1,7 @@
 """The way of a document into Redis: one compare-and-set script, bounded time, a rest after a failure."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import redis
@@ -15,7 +15,15 @@ CLAIM = "sy:outbox:epoch"  # whose documents lie here; gone when Redis was empti
 
 
 class PublishFailed(Exception):
-    """Redis is away or refused; the mark stays pending."""
+    """The document is not in Redis; its mark stays pending."""
+
+
+class RedisAway(PublishFailed):
+    pass
+
+
+class LaterOneThere(PublishFailed):
+    pass
 
 
 class Published(NamedTuple):
@@ -63,9 +71,9 @@ class Publisher:
             held = None if revision else self.client().hget(hashed, key)
         except redis.RedisError as error:
             self.resting_until = time.monotonic() + REST_S
-            raise PublishFailed(f"Redis did not take {kind}/{key}: {error}") from error
+            raise RedisAway(f"Redis did not take {kind}/{key}: {error}") from error
         if held is not None and read_stamp(held) != stamp:
-            raise PublishFailed(
+            raise LaterOneThere(
                 f"Redis holds a later {kind}/{key} than generation {stamp[1]} of this database. If the database was "
                 "restored from a backup, run 'manage.py new_epoch'."
             )
@@ -73,20 +81,21 @@ class Publisher:
 
     def look(self) -> Seen:
         try:
-            epoch, revision = self.client().mget(CLAIM, spec.FEED_REVISION)
+            found: list[Any] = self.client().mget(CLAIM, spec.FEED_REVISION)
         except redis.RedisError as error:
             self.resting_until = time.monotonic() + REST_S
-            raise PublishFailed(f"Redis does not answer: {error}") from error
+            raise RedisAway(f"Redis does not answer: {error}") from error
+        epoch, revision = found
         return Seen((epoch or b"").decode(), int(revision or 0))
 
     def claim(self, epoch: str) -> None:
         try:
             self.client().set(CLAIM, epoch)
         except redis.RedisError as error:
-            raise PublishFailed(f"Redis does not answer: {error}") from error
+            raise RedisAway(f"Redis does not answer: {error}") from error
 
 
-def read_stamp(raw: bytes) -> tuple[str, int]:
+def read_stamp(raw: bytes | str) -> tuple[str, int]:
     held = msgspec.json.decode(raw)
     return held.get("epoch", ""), held.get("generation", 0)
 

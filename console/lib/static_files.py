@@ -35,12 +35,8 @@ class HashedStorage(CompressedManifestStaticFilesStorage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._patterns = {
-            glob.replace("*", f"{folder}/*"): rules
-            for glob, rules in self._patterns.items()
-            for folder in ("css", "js")
-            if glob.endswith(folder)
-        }
+        everywhere: dict[str, Any] = self.__dict__["_patterns"]  # "*.css" and "*.js": narrowed to our own folders
+        self._patterns = {f"{glob[2:]}/{glob}": rules for glob, rules in everywhere.items()}
 
     def stored_name(self, name: str) -> str:
         return super().stored_name(name) if self.hashed_files else name

@@ -14,7 +14,8 @@ from console.accounts.models import ApiKey
 from console.accounts.selectors import get_api_key, list_api_keys, state_of
 from console.accounts.services import create_api_key, revoke_api_key, rotate_api_key, update_api_key
 from console.accounts.services.keys import KEEP, NewKey
-from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, IF_MATCH, INVALID, NOT_FOUND, PROBLEMS, STALE
+from console.lib.actors import actor_of
+from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, IF_MATCH, INVALID, NOT_FOUND, STALE
 from console.lib.etag import check_match, etag_of, with_etag
 from console.lib.idempotency import Idempotent
 from console.lib.rights import READ
@@ -29,7 +30,7 @@ class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
 
     class Meta:
         model = ApiKey
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "name", "owner", "prefix", "scopes", "models", "state", "created_at", "expires_at", "revoked_at",
             "last_used_at", "replaces", "row_version",
         )  # fmt: skip
@@ -43,7 +44,7 @@ class NewKeySerializer(ApiKeySerializer):
     secret = serializers.CharField(read_only=True, help_text="The key itself: shown this once, stored nowhere.")
 
     class Meta(ApiKeySerializer.Meta):
-        fields = (*ApiKeySerializer.Meta.fields, "secret")  # type: ignore[assignment]
+        fields: tuple[str, ...] = (*ApiKeySerializer.Meta.fields, "secret")
         read_only_fields = fields
 
 
@@ -86,53 +87,53 @@ class ApiKeys(Idempotent, generics.ListAPIView[ApiKey]):
     never_stored = ("secret",)  # a repeat shows the key it made, without its text
 
     def get_queryset(self) -> Any:
-        return list_api_keys(self.request.user, everyone=True)
+        return list_api_keys(actor_of(self.request), everyone=True)
 
     @extend_schema(
         summary="Make an API key",
         parameters=[IDEMPOTENCY_KEY],
         request=CreateKeySerializer,
-        responses={201: NewKeySerializer, **INVALID, **PROBLEMS},
+        responses={201: NewKeySerializer, **INVALID},
     )
     def post(self, request: Request) -> Response:
         given = CreateKeySerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        return show_new(request, create_api_key(actor=request.user, **given.validated_data))
+        return show_new(request, create_api_key(actor=actor_of(request), **given.validated_data))
 
 
 class OneApiKey(generics.GenericAPIView[ApiKey]):
     queryset = ApiKey.objects.none()
     write_right = READ
 
-    @extend_schema(summary="Read one API key", responses={200: ApiKeySerializer, **NOT_FOUND, **PROBLEMS})
+    @extend_schema(summary="Read one API key", responses={200: ApiKeySerializer, **NOT_FOUND})
     def get(self, request: Request, pk: int) -> Response:
-        key = get_api_key(request.user, pk)
+        key = get_api_key(actor_of(request), pk)
         return with_etag(request, Response(ApiKeySerializer(key).data), etag(key))
 
     @extend_schema(
         summary="Change name, scopes or models of a key",
         parameters=[IF_MATCH],
         request=ChangeKeySerializer,
-        responses={200: ApiKeySerializer, **NOT_FOUND, **CONFLICT, **STALE, **INVALID, **PROBLEMS},
+        responses={200: ApiKeySerializer, **NOT_FOUND, **CONFLICT, **STALE, **INVALID},
     )
     def patch(self, request: Request, pk: int) -> Response:
-        key = get_api_key(request.user, pk)
+        key = get_api_key(actor_of(request), pk)
         check_match(request, etag(key), lambda: ApiKeySerializer(key).data)
         given = ChangeKeySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         changes = {"models": KEEP} | given.validated_data
-        changed = update_api_key(actor=request.user, key=key, seen=key.row_version, **changes)
+        changed = update_api_key(actor=actor_of(request), key=key, seen=key.row_version, **changes)
         return with_etag(request, Response(ApiKeySerializer(changed).data), etag(changed))
 
     @extend_schema(
         summary="Revoke a key; gateways refuse it within a second",
         parameters=[IF_MATCH],
-        responses={204: None, **NOT_FOUND, **STALE, **PROBLEMS},
+        responses={204: None, **NOT_FOUND, **STALE},
     )
     def delete(self, request: Request, pk: int) -> Response:
-        key = get_api_key(request.user, pk)
+        key = get_api_key(actor_of(request), pk)
         check_match(request, etag(key), lambda: ApiKeySerializer(key).data)
-        revoke_api_key(actor=request.user, key=key)
+        revoke_api_key(actor=actor_of(request), key=key)
         return Response(status=204)
 
 
@@ -144,12 +145,12 @@ class RotateApiKey(Idempotent):
         summary="Replace a key; the old one goes on for the overlap",
         parameters=[IDEMPOTENCY_KEY],
         request=RotateKeySerializer,
-        responses={201: NewKeySerializer, **NOT_FOUND, **CONFLICT, **INVALID, **PROBLEMS},
+        responses={201: NewKeySerializer, **NOT_FOUND, **CONFLICT, **INVALID},
     )
     def post(self, request: Request, pk: int) -> Response:
-        key = get_api_key(request.user, pk)
+        key = get_api_key(actor_of(request), pk)
         given = RotateKeySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         overlap = timedelta(seconds=given.validated_data["overlap_s"])
-        new = rotate_api_key(actor=request.user, key=key, overlap=overlap, reason=given.validated_data["reason"])
+        new = rotate_api_key(actor=actor_of(request), key=key, overlap=overlap, reason=given.validated_data["reason"])
         return show_new(request, new)

@@ -11,8 +11,7 @@ from rest_framework.views import APIView
 from console.accounts.choices import Theme
 from console.accounts.services import change_preferences
 from console.accounts.services.people import PAGE_SIZES
-from console.lib.actors import Actor
-from console.lib.api_docs import PROBLEMS
+from console.lib.actors import Actor, actor_of
 from console.lib.errors import Invalid
 from console.lib.rights import READ
 
@@ -36,9 +35,9 @@ class PreferencesSerializer(serializers.Serializer[Any]):
 
 
 class Me(APIView):
-    @extend_schema(summary="Who this session or key is", responses={200: MeSerializer, **PROBLEMS})
+    @extend_schema(summary="Who this session or key is", responses={200: MeSerializer})
     def get(self, request: Request) -> Response:
-        return Response(MeSerializer(request.user).data)
+        return Response(MeSerializer(actor_of(request)).data)
 
 
 class Preferences(APIView):
@@ -46,18 +45,20 @@ class Preferences(APIView):
 
     write_right = READ
 
-    @extend_schema(summary="Read one's preferences", responses={200: PreferencesSerializer, **PROBLEMS})
+    @extend_schema(summary="Read one's preferences", responses={200: PreferencesSerializer})
     def get(self, request: Request) -> Response:
-        return Response(PreferencesSerializer(request.user.person).data)
+        return Response(PreferencesSerializer(actor_of(request).person).data)
 
     @extend_schema(
         summary="Change one's preferences",
         request=PreferencesSerializer,
-        responses={200: PreferencesSerializer, **PROBLEMS},
+        responses={200: PreferencesSerializer},
     )
     def patch(self, request: Request) -> Response:
         given = PreferencesSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
-        if request.user.actor_kind != "user":
+        if actor_of(request).actor_kind != "user":
             raise Invalid("Preferences belong to a person. Change them in a browser session.")
-        return Response(PreferencesSerializer(change_preferences(user=request.user, **given.validated_data)).data)
+        return Response(
+            PreferencesSerializer(change_preferences(user=actor_of(request).person, **given.validated_data)).data
+        )

@@ -13,7 +13,8 @@ from console.accounts.filters import UserFilter
 from console.accounts.models import User
 from console.accounts.selectors import get_user, list_users
 from console.accounts.services import create_user, deactivate_user, update_user
-from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, IF_MATCH, INVALID, NOT_FOUND, PROBLEMS, STALE
+from console.lib.actors import actor_of
+from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, IF_MATCH, INVALID, NOT_FOUND, STALE
 from console.lib.etag import check_match, etag_of, with_etag
 from console.lib.idempotency import Idempotent
 from console.lib.rights import ADMIN, ROLE_RIGHTS
@@ -45,9 +46,14 @@ class ChangeUserSerializer(serializers.Serializer[Any]):
 
 class RoleSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
-    label = serializers.CharField()
-    help = serializers.CharField()
+    title = serializers.CharField()
+    description = serializers.CharField()
     rights = serializers.ListField(child=serializers.CharField())
+
+
+def describe_role(role: Role) -> dict[str, object]:
+    rights = sorted(ROLE_RIGHTS[role])
+    return {"name": role.value, "title": role.label, "description": ROLE_HELP[role], "rights": rights}
 
 
 def etag(user: User) -> str:
@@ -69,12 +75,12 @@ class Users(Idempotent, generics.ListAPIView[User]):
         summary="Make a user",
         parameters=[IDEMPOTENCY_KEY],
         request=CreateUserSerializer,
-        responses={201: UserSerializer, **CONFLICT, **INVALID, **PROBLEMS},
+        responses={201: UserSerializer, **CONFLICT, **INVALID},
     )
     def post(self, request: Request) -> Response:
         given = CreateUserSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        user = create_user(actor=request.user, **given.validated_data)
+        user = create_user(actor=actor_of(request), **given.validated_data)
         response = Response(UserSerializer(user).data, status=201, headers={"Location": f"{request.path}{user.pk}/"})
         return with_etag(request, response, etag(user))
 
@@ -84,7 +90,7 @@ class OneUser(generics.GenericAPIView[User]):
     read_right = ADMIN
     write_right = ADMIN
 
-    @extend_schema(summary="Read one user", responses={200: UserSerializer, **NOT_FOUND, **PROBLEMS})
+    @extend_schema(summary="Read one user", responses={200: UserSerializer, **NOT_FOUND})
     def get(self, request: Request, pk: int) -> Response:
         user = get_user(pk)
         return with_etag(request, Response(UserSerializer(user).data), etag(user))
@@ -93,34 +99,39 @@ class OneUser(generics.GenericAPIView[User]):
         summary="Change role, address, the native right, or whether they may log in",
         parameters=[IF_MATCH],
         request=ChangeUserSerializer,
-        responses={200: UserSerializer, **NOT_FOUND, **CONFLICT, **STALE, **INVALID, **PROBLEMS},
+        responses={200: UserSerializer, **NOT_FOUND, **CONFLICT, **STALE, **INVALID},
     )
     def patch(self, request: Request, pk: int) -> Response:
         user = get_user(pk)
         check_match(request, etag(user), lambda: UserSerializer(user).data)
         given = ChangeUserSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        changed = update_user(actor=request.user, user=user, seen=user.row_version, **given.validated_data)
+        changed = update_user(actor=actor_of(request), user=user, seen=user.row_version, **given.validated_data)
         return with_etag(request, Response(UserSerializer(changed).data), etag(changed))
 
     @extend_schema(
         summary="Deactivate a user: sessions end, keys stop; the record keeps the name",
         parameters=[IF_MATCH],
-        responses={204: None, **NOT_FOUND, **CONFLICT, **STALE, **PROBLEMS},
+        responses={204: None, **NOT_FOUND, **CONFLICT, **STALE},
     )
     def delete(self, request: Request, pk: int) -> Response:
         user = get_user(pk)
         check_match(request, etag(user), lambda: UserSerializer(user).data)
-        deactivate_user(actor=request.user, user=user, seen=user.row_version)
+        deactivate_user(actor=actor_of(request), user=user, seen=user.row_version)
         return Response(status=204)
 
 
 class Roles(APIView):
-    @extend_schema(summary="List roles and their rights", responses={200: RoleSerializer(many=True), **PROBLEMS})
+    @extend_schema(summary="List roles and their rights", responses={200: RoleSerializer(many=True)})
     def get(self, request: Request) -> Response:
         return Response(
             [
-                {"name": role.value, "label": role.label, "help": ROLE_HELP[role], "rights": sorted(ROLE_RIGHTS[role])}
+                {
+                    "name": role.value,
+                    "title": role.label,
+                    "description": ROLE_HELP[role],
+                    "rights": sorted(ROLE_RIGHTS[role]),
+                }
                 for role in Role
             ]
         )
