@@ -49,7 +49,7 @@ def record(
     """Append one event, within the caller's transaction. `action` is `noun.verb`, such as `alias.move`."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("record() stands in the transaction of the change it tells of.")
-    head = AuditHead.objects.select_for_update().get(pk=1)
+    head, _ = AuditHead.objects.select_for_update().get_or_create(pk=1)
     at = timezone.now()
     event = AuditEvent(
         id=new_ulid(at.timestamp()),
@@ -87,7 +87,7 @@ def verify_chain() -> ChainCheck:
         if fault:
             return ChainCheck(ok=False, events=number, head=previous, broken_at=number, detail=fault)
         previous = event.hash
-    head = AuditHead.objects.get(pk=1)
+    head, _ = AuditHead.objects.get_or_create(pk=1)
     # A writer may have appended since the walk's snapshot: the head may be ahead only if its row exists.
     if head.number < number or (head.number == number and head.hash != previous):
         return ChainCheck(False, number, previous, number, "The head of the chain does not match its last event.")  # noqa: FBT003
