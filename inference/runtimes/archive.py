@@ -23,6 +23,8 @@ MAX_RATIO = 100
 MAX_TEXT_BYTES = 512 * 1024**2  # of one JSON or pickle member, which is read whole
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 LOCAL_MAGIC = b"PK\x03\x04"
+END_MAGIC = b"PK\x05\x06"
+END_BYTES = 22
 STREAMED = 0x08  # sizes follow the data: torch writes this flag
 ENCRYPTED = 0x01
 SIZES_IN_ZIP64 = 0xFFFFFFFF
@@ -32,6 +34,7 @@ SAMPLES = "data/sample_inputs/"
 
 def open_archive(path: Path) -> zipfile.ZipFile:
     """The archive, once its directory agrees with its members. Raises UnsafeArtifact or CorruptArtifact."""
+    check_end(path)
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -42,6 +45,16 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         archive.close()
         raise
     return archive
+
+
+def check_end(path: Path) -> None:
+    """The file must end with its own end record. Readers that search for one would find that of an archive inside."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - END_BYTES))
+        end = file.read()
+    if len(end) != END_BYTES or not end.startswith(END_MAGIC) or end[-2:] != b"\0\0":
+        raise CorruptArtifact(f"{path.name} does not end as torch's archives do: it was cut short, or is none.")
 
 
 def check_directory(path: Path, archive: zipfile.ZipFile) -> None:
@@ -61,6 +74,8 @@ def check_directory(path: Path, archive: zipfile.ZipFile) -> None:
             if member.header_offset < end:
                 raise UnsafeArtifact(f"In {path.name}, {member.filename!r} overlaps the member before it.")
             end = check_local_header(path, file, member) + member.compress_size
+    if members and min(member.header_offset for member in members) != 0:
+        raise UnsafeArtifact(f"{path.name} holds something in front of its first member.")
     if end > archive.start_dir:
         raise UnsafeArtifact(f"In {path.name}, the last member runs into the directory.")
 
@@ -205,8 +220,10 @@ def check_script(path: Path) -> None:
 
 def is_script_member(name: str) -> bool:
     parts = name.split("/")
-    if name in ("data.pkl", "constants.pkl", "version", "byteorder") or parts[0] in (".data", "extra"):
+    if name in ("data.pkl", "constants.pkl", "traced_inputs.pkl", "version", "byteorder"):
+        return True
+    if parts[0] in (".data", "extra"):
         return True
     if parts[0] == "code":
         return name.endswith((".py", ".debug_pkl"))
-    return len(parts) == 2 and parts[0] in ("data", "constants") and parts[1].isdigit()
+    return len(parts) == 2 and parts[0] in ("data", "constants", "traced_inputs") and parts[1].isdigit()

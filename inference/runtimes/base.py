@@ -32,6 +32,7 @@ class Runtime(Protocol):
     """A loaded model. Inputs and outputs carry the names of its `infer` stage's signature."""
 
     uses_torch: ClassVar[bool]  # takes and gives tensors on its device; others take and give numpy arrays
+    libraries: ClassVar[tuple[str, ...]]  # what loading imports besides this module, for a warm spare to import early
     runs_code: ClassVar[bool]  # loading the format runs what is in the file: only with the version's `native`
 
     @staticmethod

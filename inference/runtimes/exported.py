@@ -18,6 +18,7 @@ from inference.spec import Format, Signature, TensorSpec
 
 class ExportedRuntime:
     uses_torch: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ()
     runs_code: ClassVar[bool] = True
 
     def __init__(self, program: Any, signature: Signature, device: torch.device):

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from inference.errors import CorruptArtifact, UnsupportedFormat
 from inference.runtimes.base import Inspection
 from inference.runtimes.derive import derive_stages
-from inference.runtimes.safetensors import model_class, weight_files
+from inference.runtimes.safetensors import model_class, options, weight_files
 from inference.runtimes.sentences import TOKENS
 from inference.runtimes.signatures import check_batch_axis, infer_stage
 from inference.spec import Signature, TensorSpec
@@ -34,9 +34,9 @@ def inspect_folder(folder: Path, given: Signature | None) -> Inspection:
 def describe_model(folder: Path) -> Inspection:
     """Tensors in and out of the bare model, and whether the files hold its weights."""
     kind, config = model_class(folder)
-    with torch.device("meta"):
-        model = kind._from_config(config, dtype=torch.float32).eval()
     found = read_headers(folder)
+    with torch.device("meta"):
+        model = kind._from_config(config, dtype=torch.float32, **options(kind, found)).eval()
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     wrong = [name for name, shape in expected.items() if name in found and found[name] != shape]
     if wrong:

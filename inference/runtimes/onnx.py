@@ -26,6 +26,7 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsof
 
 class OnnxRuntime:
     uses_torch: ClassVar[bool] = False
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     runs_code: ClassVar[bool] = False
 
     def __init__(self, session: Any, signature: Signature):
@@ -84,8 +85,8 @@ def open_session(path: Path, device: str, threads: int) -> Any:
     if device.startswith("cuda"):
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise UnsupportedFormat(
-                f"onnxruntime {onnxruntime.__version__} has no CUDA here. Install onnxruntime-gpu, or serve this "
-                "version on cpu."
+                f"onnxruntime {onnxruntime.__version__} cannot run on {device} here. Install onnxruntime-gpu, or serve "
+                "this version on cpu."
             )
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)}))
     try:

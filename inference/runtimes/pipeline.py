@@ -7,6 +7,7 @@ runs `on_device`, and only what leaves the unit is copied back. A unit without a
 import contextlib
 import os
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,8 +180,9 @@ def load_pipeline(version: Version, unit: Unit, folder: Path, device: str, threa
 
 
 def preload(format: Format) -> None:
-    """Import the heavy libraries of `format`, for a warm spare that knows no version yet."""
-    get_runtime(format)
+    """Import what loading a model of `format` imports, for a warm spare that knows no version yet."""
+    for library in get_runtime(format).libraries:
+        import_module(library)
 
 
 def enter_numpy(spec: TensorSpec, values: Array) -> np.ndarray:

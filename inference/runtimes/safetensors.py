@@ -6,6 +6,7 @@ replicas share.
 """
 
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -26,6 +27,11 @@ HALF = (torch.float16, torch.bfloat16)
 
 class SafetensorsRuntime:
     uses_torch: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = (
+        "transformers.modeling_utils",
+        "transformers.models.auto.modeling_auto",
+        "tokenizers",
+    )
     runs_code: ClassVar[bool] = False
 
     def __init__(self, model: torch.nn.Module, signature: Signature):
@@ -52,7 +58,7 @@ class SafetensorsRuntime:
                 f"{kind.__name__} takes no {missing}; it takes {', '.join(sorted(taken - {'self'}))}."
             )
         weights = read_weights(folder)
-        model = build(kind, config, weights) or load_anyhow(kind, config, folder)
+        model = build(kind, config, weights) or load_anyhow(kind, config, folder, options(kind, weights))
         # Half precision on a CPU is slower than float32, and less exact.
         kept = torch.float32 if target.type == "cpu" and model.dtype in HALF else model.dtype
         return cls(model.to(target, kept).eval().requires_grad_(requires_grad=False), signature)
@@ -64,13 +70,19 @@ class SafetensorsRuntime:
         return {name: answer[name] for name in self.names}
 
 
+def options(kind: Any, weights: Collection[str]) -> dict[str, bool]:
+    """Without a pooling layer where the files have none: encoders are often published so."""
+    optional = "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    return {"add_pooling_layer": False} if optional and not any("pooler." in name for name in weights) else {}
+
+
 def build(kind: Any, config: Any, weights: dict[str, torch.Tensor]) -> torch.nn.Module | None:
     """The model with `weights` as they lie in the file, or None where names differ and must be translated."""
     from transformers.initialization import no_init_weights
 
     dtype = next((tensor.dtype for tensor in weights.values() if tensor.is_floating_point()), torch.float32)
     with no_init_weights():
-        model = kind._from_config(config, dtype=dtype)
+        model = kind._from_config(config, dtype=dtype, **options(kind, weights))
     expected = model.state_dict()
     ties = set(getattr(model, "_tied_weights_keys", None) or ())
     if not expected.keys() - ties <= weights.keys() or any(
@@ -82,12 +94,12 @@ def build(kind: Any, config: Any, weights: dict[str, torch.Tensor]) -> torch.nn.
     return model
 
 
-def load_anyhow(kind: Any, config: Any, folder: Path) -> torch.nn.Module:
+def load_anyhow(kind: Any, config: Any, folder: Path, more: dict[str, bool]) -> torch.nn.Module:
     """transformers' own loading, which knows old names of weights; a weight that is still missing is refused."""
     try:
         model, report = kind.from_pretrained(
             folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            dtype="auto", output_loading_info=True,
+            dtype="auto", output_loading_info=True, **more,
         )  # fmt: skip
     except Exception as error:  # anything at all, for files that do not fit
         raise CorruptArtifact(f"The weights do not fit {kind.__name__}: {str(error).splitlines()[0]}") from error

@@ -19,6 +19,7 @@ from inference.spec import Format, Signature
 
 class TorchScriptRuntime:
     uses_torch: ClassVar[bool] = True
+    libraries: ClassVar[tuple[str, ...]] = ()
     runs_code: ClassVar[bool] = True
 
     def __init__(self, module: Any, arguments: list[str], signature: Signature):
