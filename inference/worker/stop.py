@@ -8,7 +8,7 @@ from types import FrameType
 
 from inference.lifeline import watch_lifeline_in_thread
 
-GRACE_S = 5.0
+GRACE_S = 1.0
 
 
 class Stop:

@@ -94,7 +94,7 @@ def start_worker(
     job: Job | None, *flags: str, lifeline: int | None = None, log: Path | None = None
 ) -> subprocess.Popen[bytes]:
     """A worker process; its job is written to it, and stdin closed, unless it is a spare that waits (`job` None)."""
-    environ = {**os.environ, "SWITCHYARD_DRAIN_S": "5"}
+    environ = {"SWITCHYARD_DRAIN_S": "5", **os.environ}
     if lifeline is not None:
         environ["SWITCHYARD_LIFELINE_FD"] = str(lifeline)
     stderr = log.open("wb") if log is not None else None

@@ -13,6 +13,7 @@ from inference.transport.frames import ItemResult, Role, WorkerHello, tensors_of
 from inference.transport.server import Batch, Server, Timings, listen
 
 DIGEST = "d" * 64
+IMPATIENT = Limits(introduction_s=0.2, stall_s=0.4)
 
 
 class Echo:
@@ -73,7 +74,7 @@ def echo(short_tmp: Path) -> Iterator[Callable[..., Echo]]:
         slots: int = 2,
         address: str = "",
         context: ssl.SSLContext | None = None,
-        limits: Limits = Limits(introduction_s=0.2, stall_s=0.4),
+        limits: Limits = IMPATIENT,
     ) -> Echo:
         started.append(Echo(address or f"unix:{short_tmp}/w.sock", slots, context, limits))
         return started[-1]
