@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.fleet import views
+
+urlpatterns = [
+    path("workers/", views.workers, name="workers"),
+    path("workers/<str:replica>/", views.worker, name="worker"),
+]

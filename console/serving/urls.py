@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.serving.views import playground, traffic
+
+urlpatterns = [
+    path("playground/", playground.playground, name="playground"),
+    path("models/<str:slug>/traffic/", traffic.set_traffic, name="set_traffic"),
+]

@@ -76,7 +76,11 @@ const actions = {
   fold: foldRail,
   palette: openPalette,
   keys: () => document.getElementById("keys").showModal(),
-  close: (button) => button.closest("dialog").close(),
+  close(button) {
+    const dialog = button.closest("dialog")
+    if (dialog) dialog.close()
+    else location.assign(button.href)
+  },
   dismiss: (button) => button.closest(".toast").remove(),
   copy,
   press(button) {
@@ -94,6 +98,12 @@ document.addEventListener("click", (event) => {
     dialog.showModal()
     return
   }
+  const link = event.target.closest("a[data-dialog]")
+  if (link && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault()
+    showQuestion(link)
+    return
+  }
   const button = event.target.closest("[data-do]")
   const action = button && button.tagName !== "FORM" && actions[button.dataset.do]
   if (action) {
@@ -104,6 +114,18 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target) || event.target.closest(".item")) menu.open = false
   }
 })
+
+// A question (`a[data-dialog]`) is a page of its own; here its form is shown in a dialog instead.
+async function showQuestion(link) {
+  const answer = await fetch(link.href, { headers: { "HX-Request": "true" } })
+  if (!answer.ok || answer.redirected) {
+    location.assign(link.href)
+    return
+  }
+  const dialog = document.getElementById("dialog")
+  dialog.innerHTML = await answer.text()
+  dialog.showModal()
+}
 
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.do === "theme") {
@@ -199,6 +221,44 @@ document.addEventListener("htmx:responseError", (event) => {
   toast(`The console answered ${event.detail.xhr.status}. Nothing was changed.`, "error")
 })
 document.addEventListener("htmx:sendError", () => toast("The console cannot be reached.", "error"))
+
+// --- parts that stay fresh: `[data-refresh=2]` is fetched again every 2 s while the page is seen and not paused ---
+
+const paused = () => document.hidden || document.getElementById("live")?.getAttribute("aria-pressed") === "true"
+let refreshing = false
+
+async function refresh() {
+  const parts = [...document.querySelectorAll("[data-refresh][id]")]
+  const due = parts.filter((part) => Date.now() - (Number(part.dataset.at) || started) >= part.dataset.refresh * 1000)
+  if (!due.length || refreshing || paused() || document.querySelector("dialog[open]")) return
+  refreshing = true
+  try {
+    const answer = await fetch(location.href)
+    if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`)
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html")
+    for (const part of due) replacePart(part, fresh.getElementById(part.id))
+  } catch {
+    for (const part of due) part.classList.add("stale")
+  } finally {
+    for (const part of due) part.dataset.at = Date.now()
+    refreshing = false
+  }
+}
+
+function replacePart(part, fresh) {
+  const busy = part.contains(document.activeElement) || part.querySelector("details[open]")
+  if (!fresh || busy) return
+  part.classList.remove("stale")
+  part.replaceChildren(...fresh.childNodes)
+  for (const name of ["class", "data-refresh"]) {
+    if (fresh.hasAttribute(name)) part.setAttribute(name, fresh.getAttribute(name))
+    else part.removeAttribute(name)
+  }
+}
+
+const started = Date.now()
+setInterval(refresh, 500)
+document.addEventListener("visibilitychange", refresh)
 
 // `3 s ago` keeps counting while the page is seen; the exact time is in the tooltip.
 const AGES = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]]

@@ -3,22 +3,23 @@
 from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from console.accounts.choices import Scope
-from console.accounts.models import ApiKey
+from console.accounts.selectors import get_api_key, list_api_keys, state_of
 from console.accounts.services import create_api_key, revoke_api_key, rotate_api_key
 from console.accounts.services.keys import NewKey
+from console.lib.confirm import Effect, Question, ask
 from console.lib.errors import ConsoleError
 from console.lib.pages import page, told
 from console.lib.permissions import can
-from console.lib.rights import ADMIN, SCOPE_RIGHTS
+from console.lib.rights import ADMIN, NATIVE, SCOPE_RIGHTS
+from console.lib.templatetags.units import spell_age
 
 LIVES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "No end"))
-OVERLAPS = (("0", "at once"), ("1", "in 1 h"), ("24", "in 24 h"), ("168", "in 7 days"))
 
 
 @never_cache
@@ -47,43 +48,59 @@ def create(request: HttpRequest) -> HttpResponse:
 def show_keys(request: HttpRequest, new: NewKey | None = None, refusal: ConsoleError | None = None) -> HttpResponse:
     """The text of a new key is only in this answer: it is stored nowhere, so a reload does not bring it back."""
     everyone = can(request.user, ADMIN) and request.GET.get("whose") == "all"
-    keys = ApiKey.objects.select_related("owner", "replaced_by")
-    now = timezone.now()
     context = {
         "section": "api-keys",
-        "keys": [(key, key.is_valid_at(now)) for key in (keys if everyone else keys.filter(owner=request.user))],
+        "keys": [(key, state_of(key)) for key in list_api_keys(request.user, everyone=everyone)],
         "everyone": everyone,
         "new": new,
         "refusal": refusal,
-        "scopes": [(scope, scope.label, SCOPE_RIGHTS[scope] <= request.user.rights | {"native"}) for scope in Scope],
+        "scopes": [(scope, scope.label, SCOPE_RIGHTS[scope] - {NATIVE} <= request.user.rights) for scope in Scope],
         "lives": LIVES,
-        "overlaps": OVERLAPS,
         "given": request.POST,
-        "chosen": request.POST.getlist("scopes") if request.method == "POST" else ["infer"],
+        "chosen": request.POST.getlist("scopes") if refusal else [Scope.INFER],
     }
     return render(request, "accounts/keys.html", context, status=422 if refusal else 200)
 
 
-@require_POST
 @never_cache
 @page()
 def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
-    key = get_object_or_404(ApiKey, pk=key_id)
-    hours = request.POST.get("hours", "24")
-    try:
-        new = rotate_api_key(
-            actor=request.user, key=key, overlap=timedelta(hours=int(hours) if hours.isdecimal() else 24)
-        )
-    except ConsoleError as refusal:
-        return show_keys(request, refusal=refusal)
-    return show_keys(request, new=new)
+    key = get_api_key(request.user, key_id)
+    if request.method == "POST":
+        try:
+            return show_keys(request, new=rotate_api_key(actor=request.user, key=key))
+        except ConsoleError as refusal:
+            return show_keys(request, refusal=refusal)
+    question = Question(
+        title=f"Rotate {key.name}?",
+        text="A new key with the same rights is made and shown once.",
+        act="Rotate key",
+        action=reverse("rotate_key", args=[key_id]),
+        cancel=reverse("settings", args=["api-keys"]),
+        effects=(
+            Effect("The new key works within a second", "key"),
+            Effect("The old one goes on for 24 h, so that clients change in peace", "clock"),
+        ),
+    )
+    return ask(request, question)
 
 
-@require_POST
 @page()
 def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
-    key = get_object_or_404(ApiKey, pk=key_id)
-    with told(request) as say:
-        revoke_api_key(actor=request.user, key=key, reason=request.POST.get("reason", ""))
-        say(f"{key.name} is revoked. Gateways refuse it within a second.")
-    return redirect("settings", "api-keys")
+    key = get_api_key(request.user, key_id)
+    if request.method == "POST":
+        with told(request) as say:
+            revoke_api_key(actor=request.user, key=key)
+            say(f"{key.name} is revoked. Gateways refuse it within a second.")
+        return redirect("settings", "api-keys")
+    used = f"Last used {spell_age((timezone.now() - key.last_used_at).total_seconds())} ago" if key.last_used_at else ""
+    question = Question(
+        title=f"Revoke {key.name}?",
+        text="Whoever uses it gets 401 from now on. This cannot be undone; rotate it to change it in peace.",
+        act="Revoke key",
+        action=reverse("revoke_key", args=[key_id]),
+        cancel=reverse("settings", args=["api-keys"]),
+        effects=(Effect(f"sy_{key.prefix}_… stops working within a second. {used}", "key"),),
+        danger=True,
+    )
+    return ask(request, question)

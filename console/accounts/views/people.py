@@ -1,11 +1,12 @@
 """Users and their roles, for admins; everyone else sees who can help."""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from console.accounts.choices import ROLE_HELP, Role
 from console.accounts.models import User
+from console.accounts.selectors import get_user, list_users
 from console.accounts.services import create_login_link, create_user, deactivate_user, update_user
 from console.lib.errors import ConsoleError
 from console.lib.pages import page, told
@@ -18,8 +19,8 @@ def show(
 ) -> HttpResponse:
     context = {
         "section": "users",
-        "users": User.objects.order_by("-is_active", "username"),
-        "admins": User.objects.filter(role=Role.ADMIN, is_active=True),
+        "users": list_users(),
+        "admins": list_users().filter(role=Role.ADMIN, is_active=True),
         "may_change": can(request.user, ADMIN),
         "roles": [(role, role.label, ROLE_HELP[role]) for role in Role],
         "refusal": refusal,
@@ -51,7 +52,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @page(ADMIN)
 def change(request: HttpRequest, user_id: int) -> HttpResponse:
     """Role, the native right, and whether the person may log in; the form carries the row version it was based on."""
-    user = get_object_or_404(User, pk=user_id)
+    user = get_user(user_id)
     seen = request.POST.get("seen", "")
     with told(request) as say:
         update_user(
@@ -69,7 +70,7 @@ def change(request: HttpRequest, user_id: int) -> HttpResponse:
 @require_POST
 @page(ADMIN)
 def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
-    user = get_object_or_404(User, pk=user_id)
+    user = get_user(user_id)
     seen = request.POST.get("seen", "")
     with told(request) as say:
         deactivate_user(actor=request.user, user=user, seen=int(seen) if seen.isdecimal() else 0)
@@ -81,7 +82,7 @@ def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
 @page(ADMIN)
 def make_login_link(request: HttpRequest, user_id: int) -> HttpResponse:
     """For someone who lost access: a link to hand over, shown once."""
-    user = get_object_or_404(User, pk=user_id)
+    user = get_user(user_id)
     try:
         path = create_login_link(actor=request.user, user=user)
     except ConsoleError as refusal:

@@ -117,3 +117,9 @@ def initials(user: object) -> str:
     words = name.replace(".", " ").replace("_", " ").replace("-", " ").split()
     letters = words[0][0] + words[1][0] if len(words) > 1 else name[:2]
     return letters.upper()
+
+
+@register.filter
+def is_sentence(text: object) -> bool:
+    """Our own 404s explain themselves in a sentence; the URL resolver's are for developers."""
+    return isinstance(text, str) and text.endswith(".")

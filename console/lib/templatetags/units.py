@@ -103,3 +103,14 @@ def short_digest(digest: str) -> str:
 def words(text: str) -> list[str]:
     """`{% for value in "a b c"|words %}`."""
     return text.split()
+
+
+@register.filter
+def times_1000(value: float | None) -> str:
+    """Seconds in a form's field for milliseconds."""
+    return "" if value is None else f"{value * 1000:g}"
+
+
+@register.filter
+def item(mapping: dict[object, object], key: object) -> object:
+    return mapping.get(key)

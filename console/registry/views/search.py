@@ -65,5 +65,5 @@ def find_actions(request: HttpRequest, query: str, models: list[Model]) -> list[
             for model in models[:3]
         ]
         if NAME_PATTERN.match(query) and not any(model.name == query for model in models):
-            hits.append(Hit(f"Register a model named {query}", "", "plus", f"{reverse('models')}?new={query}"))
+            hits.append(Hit(f"Register a model named {query}", "", "plus", f"{reverse('new_model')}?name={query}"))
     return hits

@@ -1,0 +1,36 @@
+"""Workers: what runs where, how it fares, and since when nothing was heard."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from console.fleet.selectors import DeviceRow, get_worker, list_pools, pool_summary
+from console.lib.pages import page
+from console.registry.models import Version
+
+
+@page()
+def workers(request: HttpRequest) -> HttpResponse:
+    summary = pool_summary()
+    context = {
+        "summary": summary,
+        "nodes": group_by_node(summary.devices),
+        "pools": list_pools(),
+        "view": "replicas" if request.GET.get("view") == "replicas" else "devices",
+        "redis_url": settings.REDIS_URL,
+    }
+    return render(request, "fleet/workers.html", context)
+
+
+def group_by_node(devices: tuple[DeviceRow, ...]) -> list[tuple[str, list[DeviceRow]]]:
+    nodes: dict[str, list[DeviceRow]] = {}
+    for device in devices:
+        nodes.setdefault(device.node, []).append(device)
+    return list(nodes.items())
+
+
+@page()
+def worker(request: HttpRequest, replica: str) -> HttpResponse:
+    row = get_worker(replica)
+    version = Version.objects.filter(model__name=row.status.model, number=row.status.version).first()
+    return render(request, "fleet/worker.html", {"row": row, "status": row.status, "version": version})

@@ -1,0 +1,44 @@
+"""Names that point at versions."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from console.lib.pages import page, told
+from console.lib.rights import OPERATE
+from console.registry.selectors import get_alias, get_model, list_aliases, resolve_version
+from console.registry.services import delete_alias, set_alias
+from console.registry.views.models import seen_version
+
+
+def to_aliases(slug: str) -> HttpResponse:
+    return redirect(f"{reverse('model', args=[slug])}?tab=traffic")
+
+
+@require_POST
+@page(OPERATE)
+def place(request: HttpRequest, slug: str) -> HttpResponse:
+    """Make a name, or move one: the form of an existing alias carries the row version it was made from."""
+    held = get_model(slug)
+    name = request.POST.get("name", "").strip()
+    known = list_aliases(held).filter(name__iexact=name).exists()
+    with told(request) as say:
+        alias = set_alias(
+            model=held,
+            name=name,
+            to=resolve_version(held, request.POST.get("version", "")),
+            seen=seen_version(request) if known else 0,
+            actor=request.user,
+        )
+        say(f"{alias.name} points at v{alias.version.number}.")
+    return to_aliases(slug)
+
+
+@require_POST
+@page(OPERATE)
+def remove(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    with told(request) as say:
+        delete_alias(alias=get_alias(get_model(slug), name), seen=seen_version(request), actor=request.user)
+        say(f"The alias {name} is gone.")
+    return to_aliases(slug)

@@ -1,0 +1,58 @@
+"""Traffic drawn as track: the turnout, the split bar, and the badge of a version. Thickness is the share."""
+
+from dataclasses import dataclass
+
+from django import template
+
+from console.serving.selectors import TrafficView, VersionRow, WeightRow
+
+register = template.Library()
+
+ROW = 64  # height of one branch, in px and in the drawing's units
+THICKEST = 18.0
+
+
+@dataclass(frozen=True)
+class Branch:
+    version: object
+    percent: float
+    role: str  # stable | canary
+    path: str
+    stroke: float
+
+
+@register.simple_tag
+def turnout(traffic: TrafficView) -> dict[str, object]:
+    """Branches from thick to thin: the first runs straight on, the others leave it by a switch."""
+    branches = [
+        Branch(row.version, row.percent, role_of(index), track(index), max(2.0, THICKEST * row.percent / 100))
+        for index, row in enumerate(traffic.weights)
+    ]
+    return {"branches": branches, "height": ROW * max(1, len(branches))}
+
+
+def role_of(index: int) -> str:
+    return "stable" if index == 0 else "canary"
+
+
+def track(index: int) -> str:
+    y = ROW // 2 + index * ROW
+    if index == 0:
+        return f"M2 {y}H100"
+    return f"M18 {ROW // 2}C56 {ROW // 2} 46 {y} 84 {y}H100"
+
+
+@register.simple_tag
+def split(weights: tuple[WeightRow, ...]) -> list[dict[str, object]]:
+    """Rectangles of a split bar: where each begins, how wide it is, whose it is."""
+    parts, x = [], 0.0
+    for index, row in enumerate(weights):
+        parts.append({"x": x, "width": row.percent, "role": role_of(index), "version": row.version})
+        x += row.percent
+    return parts
+
+
+@register.simple_tag
+def workers_ready(rows: list[VersionRow]) -> int:
+    """Replicas that answer, over all live versions."""
+    return sum(row.loaded_on for row in rows)

@@ -1,0 +1,1 @@
+"""Pages of what serves: the split of the traffic, and the playground."""
