@@ -1,11 +1,15 @@
 """The life of one replica: listen (so a controller sees it load), load and warm up, grant slots, serve, drain."""
 
 import gc
+import os
 import time
 from pathlib import Path
 
+import msgspec
+
 from inference.config import Config
 from inference.drivers.base import Job
+from inference.drivers.run_files import RunFile, start_ticks
 from inference.errors import ArtifactError, BadDocument, SwitchyardError
 from inference.log import get_log
 from inference.runtimes.pipeline import Pipeline, load_pipeline
@@ -19,7 +23,6 @@ from inference.worker.collate import new_array
 from inference.worker.execute import DeviceLost
 from inference.worker.load import materialise
 from inference.worker.loop import Loop
-from inference.worker.runfile import write_run_file
 from inference.worker.stop import Stop
 from inference.worker.vitals import Vitals
 
@@ -64,6 +67,28 @@ def run_replica(job: Job, config: Config, stop: Stop) -> int:
         leave()
     log.info("drained", replica=job.replica)
     return EXIT_DRAINED
+
+
+def write_run_file(job: Job) -> Path:
+    """Say that this process is the replica, so a controller that starts later adopts it."""
+    path = Path(job.data) / "run" / f"{job.replica}.json"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = RunFile(
+        replica=job.replica,
+        pid=os.getpid(),
+        started_at_s=time.time(),
+        address=job.address,
+        model=job.model,
+        version=job.version.number,
+        digest=job.version.digest,
+        unit=job.unit,
+        device=job.device,
+        start_ticks=start_ticks(os.getpid()),
+    )
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(content))
+    fresh.replace(path)
+    return path
 
 
 def find_unit(job: Job) -> Unit:

@@ -4,7 +4,6 @@ import os
 import signal
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -12,12 +11,12 @@ from support.peer import Peer, floats
 from support.replicas import give_job, make_job, start_worker, tiny_version
 from support.waiting import wait_until
 
+from inference.drivers.run_files import is_alive, read_run_files
 from inference.protocol.messages import Tensor
 from inference.status import ReplicaState
 from inference.transport.certs import make_ca, make_node
 from inference.transport.frames import Role
 from inference.transport.tls import client_context
-from inference.worker.runfile import RunFile, start_ticks
 
 ROW = floats([1, 2, 3, 4])
 DOUBLED = [[3, 5, 7, 9]]
@@ -50,8 +49,8 @@ def test_garbage_on_the_socket_costs_nobody_else_an_answer(replica) -> None:
 def test_two_gateways_get_their_own_answers(replica) -> None:
     worker = replica()
     with worker.connect(id="a") as a, worker.connect(id="b") as b:
-        for round in range(20):
-            for peer, value in ((a, round), (b, 1000 + round)):
+        for turn in range(20):
+            for peer, value in ((a, turn), (b, 1000 + turn)):
                 peer.want(1)
                 assert peer.ask(floats([value] * 4))[0]["y"].tolist() == [[2 * value + 1] * 4]
 
@@ -101,9 +100,7 @@ def test_a_stuck_model_is_a_silent_worker(replica) -> None:
         gateway.wait_for_credit()
         gateway.send_batch(ROW)
         controller.sock.settimeout(2.0)
-        with pytest.raises(TimeoutError):
-            while True:
-                controller.heartbeat()
+        assert not controller.is_hung_up()  # it reads on until nothing comes for two heartbeats' time
 
 
 def test_sigterm_answers_what_is_in_hand_then_exits_0_and_leaves_nothing(replica) -> None:
@@ -170,14 +167,10 @@ def test_after_sigkill_the_same_address_serves_again(replica) -> None:
 def test_the_run_file_lets_a_later_controller_trust_the_pid(replica) -> None:
     worker = replica()
     worker.connect().close()
-    path = wait_until(lambda: next(Path(worker.job.data, "run").glob("*.json"), None), why="the run file")
-    found = msgspec.json.decode(path.read_bytes(), type=RunFile)
-    assert (found.replica, found.pid, found.address) == (
-        worker.job.replica,
-        worker.process.pid,
-        worker.job.address,
-    )
-    assert found.start_ticks == start_ticks(worker.process.pid)
+    [found] = read_run_files(Path(worker.job.data, "run"))
+    assert is_alive(found)
+    assert (found.replica, found.pid, found.model) == (worker.job.replica, worker.process.pid, "tiny")
+    assert (found.address, found.digest) == (worker.job.address, worker.job.version.digest)
 
 
 def test_a_spare_becomes_a_replica_when_its_job_comes(replica, short_tmp: Path) -> None:
