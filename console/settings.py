@@ -112,7 +112,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 2, "max_size": 10, "timeout": 5, "max_lifetime": 1800}}
+    POOL = {"min_size": 2, "max_size": 10, "timeout": 5, "max_lifetime": 1800}
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = POOL  # beside what the URL's query says
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
