@@ -141,7 +141,8 @@ class Connection(asyncio.Protocol):
         self.running: Running | None = None
         self.reading: Request | None = None  # the request whose bytes are coming in
         self.head_done = False
-        self.head_bytes = 0
+        self.head_bytes = 0  # of what the parser has named
+        self.fed_bytes = 0  # to the parser, of a head that has not ended
         self.body_parts: list[bytes] = []
         self.body_bytes = 0
         self.since_s = monotonic()  # when the phase of reading began
@@ -211,7 +212,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lingering_since_s:
             return
-        if self.reading is None:
+        begun = self.reading
+        if begun is None:
             self.since_s = monotonic()
         try:
             self.parser.feed_data(data)
@@ -223,9 +225,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self.refuse(BadInput(f"This is not HTTP/1.1 as it should be: {error}."))
         else:
-            if self.reading is not None and not self.head_done:
-                self.head_bytes += len(data)  # bytes of a name or value that has not ended are in here too
-                self.check_head_size()
+            if begun is not None and begun is self.reading and not self.head_done:
+                # A name or value that has not ended is known to the parser alone: count all that came since it began.
+                self.fed_bytes += len(data)
+                if self.fed_bytes > self.server.config.max_header_bytes:
+                    self.refuse(self.head_too_large())
         if len(self.pending) >= MAX_PIPELINED and not self.reading_paused:
             self.reading_paused = True
             self.transport.pause_reading()
@@ -233,26 +237,28 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self.reading = Request(b"")
         self.head_done = False
-        self.head_bytes = 0
+        self.head_bytes = self.fed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         if self.reading is not None:
             self.reading.url += url
+            self.head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.reading is not None and not self.head_done:  # trailers of a chunked body are not headers
             self.reading.headers[name.lower()] = value
+            self.head_bytes += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
         request = self.reading
         if request is None or self.lingering_since_s:
             return
         self.head_done = True
-        self.head_bytes = len(request.url) + sum(len(name) + len(value) + 4 for name, value in request.headers.items())
         request.method = self.parser.get_method()
         request.http_1_0 = self.parser.get_http_version() == "1.0"
         try:
-            self.check_head_size()
+            if self.head_bytes > self.server.config.max_header_bytes:
+                raise self.head_too_large()
             self.check_head(request)
             self.application.admit(request)
         except SwitchyardError as error:
@@ -267,13 +273,8 @@ class Connection(asyncio.Protocol):
         ):
             self.transport.write(CONTINUE)
 
-    def check_head_size(self) -> None:
-        limit = self.server.config.max_header_bytes
-        if self.head_bytes > limit:
-            error = HeadTooLarge(f"The request head is larger than {limit} bytes.")
-            if self.head_done:
-                raise error
-            self.refuse(error)
+    def head_too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(f"The request head is larger than {self.server.config.max_header_bytes} bytes.")
 
     def check_head(self, request: Request) -> None:
         """Raise SwitchyardError for a head that must not be acted on."""

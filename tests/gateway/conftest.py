@@ -309,6 +309,12 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="package")
+def new_site() -> Callable[[], contextlib.AbstractContextManager[Site]]:
+    """For fixtures that live longer than one test."""
+    return open_site
+
+
+@pytest.fixture(scope="package")
 def shared() -> Iterator[Running]:
     """One gateway for all tests that leave it as it was: models linear, golden (14 datatypes), chain, strict, idle."""
     with open_site() as made:
