@@ -19,6 +19,11 @@ def list_models(*, query: str = "", tag: str = "", archived: bool = False) -> Qu
     return found.annotate(version_count=Count("versions")).prefetch_related("aliases__version")
 
 
+def all_models() -> QuerySet[Model]:
+    """Archived ones too, for a filter to choose from."""
+    return Model.objects.annotate(version_count=Count("versions", distinct=True)).prefetch_related("aliases__version")
+
+
 def get_model(name: str) -> Model:
     try:
         return Model.objects.get(name=name)
@@ -70,8 +75,8 @@ def resolve_version(model: Model, reference: str) -> Version:
 
 
 def stable_version(model: Model) -> Version | None:
-    alias = model.aliases.filter(name=STABLE).select_related("version").first()
-    return alias.version if alias else None
+    # In Python: lists have the aliases at hand already.
+    return next((alias.version for alias in model.aliases.all() if alias.name == STABLE), None)
 
 
 def list_uploads(model: Model | None = None) -> QuerySet[Upload]:

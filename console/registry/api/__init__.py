@@ -1,0 +1,1 @@
+"""REST of models, versions, aliases and uploads."""
