@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
+from console.accounts.choices import Scope
 from console.accounts.models import ApiKey
 from console.accounts.services.keys import console_key, hash_secret
 from console.lib.outbox import Stamp
-from console.lib.rights import SCOPE_RIGHTS
+from console.lib.rights import NATIVE, SCOPE_RIGHTS
 from inference import spec
 
 CONSOLE_SCOPES = ("infer",)
@@ -33,8 +34,9 @@ def build_keys(key: str, stamp: Stamp) -> spec.KeysSpec:  # noqa: ARG001  one do
 
 
 def granted_scopes(key: ApiKey) -> tuple[str, ...]:
-    """Its scopes, less those that its owner's role no longer covers."""
-    return tuple(scope for scope in key.scopes if SCOPE_RIGHTS[scope] - {"native"} <= key.owner.rights)
+    """Its scopes, `admin` spelt out, less those that its owner's role no longer covers: gateways need no rules."""
+    given = Scope.values if Scope.ADMIN in key.scopes else key.scopes
+    return tuple(scope for scope in given if SCOPE_RIGHTS[scope] - {NATIVE} <= key.rights)
 
 
 def console_keys(now: datetime) -> list[spec.ApiKey]:

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from console.lib import metrics
 from console.lib.actors import bind_request_id
 from console.lib.ids import new_ulid
 
@@ -15,6 +16,7 @@ log = structlog.get_logger()
 
 Next = Callable[[HttpRequest], HttpResponse]
 GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 QUIET = ("/healthz", "/readyz", "/metrics", "/static/")
 
 
@@ -34,9 +36,17 @@ class RequestId:
             took_ms = (time.perf_counter() - started) * 1000
             response["X-Request-ID"] = value
             response["Server-Timing"] = f"app;dur={took_ms:.1f}"
+            count(request, response, took_ms / 1000)
             if not request.path.startswith(QUIET):
                 write_line(request, response, took_ms)
         return response
+
+
+def count(request: HttpRequest, response: HttpResponse, took_s: float) -> None:
+    """By route, not by path: the number of series is bounded by the code, whatever clients ask for."""
+    route = request.resolver_match.route if request.resolver_match else "unknown"
+    metrics.requests.labels(request.method if request.method in METHODS else "other", route, response.status_code).inc()
+    metrics.seconds.labels(route).observe(took_s)
 
 
 def write_line(request: HttpRequest, response: HttpResponse, took_ms: float) -> None:

@@ -271,4 +271,6 @@ def test_health_says_what_is_away(api, valkey, settings, short_tmp):
     assert (answer["ready"], answer["checks"]["redis"]["ok"]) == (True, False)
     assert api.get("/readyz").status_code == 200
     assert api.get("/healthz").content == b"ok\n"
-    assert b"switchyard_console_outbox_pending" in api.get("/metrics").content
+    scraped = api.get("/metrics").content.decode()
+    assert "switchyard_console_outbox_pending" in scraped
+    assert 'switchyard_console_requests_total{method="GET",route="readyz",status="200"}' in scraped

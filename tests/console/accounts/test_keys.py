@@ -91,6 +91,14 @@ def test_a_key_never_outranks_its_owner(operator, admin):
     assert hash_secret(secret) not in published_keys()
 
 
+def test_gateways_get_the_scope_admin_spelt_out(admin, make_user):
+    other = make_user("olga", "admin")
+    _, secret = create_api_key(actor=other, name="root", scopes=["admin"])
+    assert published_keys()[hash_secret(secret)].scopes == ("read", "infer", "operate", "rollout", "admin")
+    update_user(actor=admin, user=other, seen=other.row_version, role="operator")
+    assert published_keys()[hash_secret(secret)].scopes == ("read", "infer", "operate")
+
+
 def test_rotation_leaves_the_old_key_its_overlap(operator):
     key, old = create_api_key(actor=operator, name="ci", scopes=["infer"], models=["minilm"])
     _, new = rotate_api_key(actor=operator, key=key, overlap=timedelta(hours=1))
