@@ -11,11 +11,18 @@ import secrets
 from pathlib import Path
 from typing import IO
 
+import msgspec
+from msgspec import Struct
 from redis.asyncio import Redis
 
+from inference.log import get_log
 from inference.status import FENCE, LEASE
+from inference.sync.files import write_atomically
+
+log = get_log()
 
 TTL_S = 5.0
+LOCK, RECORD = "controller.lock", "controller.seat"
 
 # One step each, so that nobody renews or takes what another just took. KEYS: LEASE, FENCE.
 # Take: ARGV holder, TTL in ms, least fence. Answers the fence, or 0 while another holds the lease. The same holder may
@@ -77,7 +84,7 @@ class NodeLock:
     """The one controller of a data folder. Held until the process ends or `release`."""
 
     def __init__(self, folder: Path):
-        self.path = folder / "controller.lock"
+        self.path = folder / LOCK
         self.file: IO[bytes] | None = None
 
     def take(self) -> bool:
@@ -99,16 +106,26 @@ class NodeLock:
             self.file = None
 
 
-def node_identity(folder: Path) -> str:
-    """A name that no other data folder has, made once: who holds the lease. Call it under the NodeLock."""
-    path = folder / "controller.id"
+class SeatRecord(Struct):
+    """What a node remembers of its controllers: the name they hold leases under, and the last fence one of them had."""
+
+    holder: str
+    fence: int = 0
+
+
+def read_record(folder: Path) -> SeatRecord:
+    """The node's record, made with a fresh name where there is none. Call under the NodeLock."""
+    path = folder / RECORD
     try:
-        if name := path.read_text().strip():
-            return name
+        return msgspec.json.decode(path.read_bytes(), type=SeatRecord)
     except FileNotFoundError:
         pass
-    name = secrets.token_hex(8)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(name)
-    temporary.replace(path)
-    return name
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("controller_record_replaced", path=str(path), error=str(error))
+    record = SeatRecord(secrets.token_hex(8))
+    write_record(folder, record)
+    return record
+
+
+def write_record(folder: Path, record: SeatRecord) -> None:
+    write_atomically(folder / RECORD, msgspec.json.encode(record))

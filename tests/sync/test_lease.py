@@ -7,7 +7,7 @@ import pytest
 import redis.asyncio
 
 from inference.status import FENCE, LEASE
-from inference.sync.lease import Lease, NodeLock, node_identity
+from inference.sync.lease import Lease, NodeLock, read_record, write_record
 
 
 @pytest.fixture
@@ -87,5 +87,13 @@ sys.stdin.read()
     assert NodeLock(tmp_path).take()
 
 
-def test_a_node_keeps_its_name_across_restarts(tmp_path):
-    assert node_identity(tmp_path) == node_identity(tmp_path)
+@pytest.mark.parametrize("content", [None, b"{", b"[]"], ids=["absent", "cut off", "wrong"])
+def test_a_node_keeps_its_name_and_last_fence_across_restarts(tmp_path, content):
+    if content is not None:
+        (tmp_path / "controller.seat").write_bytes(content)
+    record = read_record(tmp_path)
+    record.fence = 7
+    write_record(tmp_path, record)
+
+    assert read_record(tmp_path) == record
+    assert len(record.holder) == 16
