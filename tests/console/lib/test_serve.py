@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -93,6 +94,26 @@ def test_an_error_page_under_api_is_a_problem_and_elsewhere_a_page(served):
     assert json.loads(fetch(f"{url}/api/v1/nothing/")[2])["code"] == "not_found"
     status, headers, _ = fetch(f"{url}/nothing/")
     assert (status, headers.get_content_type()) == (404, "text/html")
+
+
+def test_a_body_too_large_is_refused_before_anyone_reads_it(served):
+    url, _, _ = served
+    port = int(url.rsplit(":", 1)[1])
+    head = b"POST /api/v1/api-keys/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    declared = talk(port, head + b"Content-Length: 99999999999\r\n\r\n")
+    assert declared.startswith(b"HTTP/1.1 413")
+    assert b'"code": "too_large"' in declared
+    piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    rest = b"10001\r\n" + b"x" * 0x10001 + b"\r\n"  # one byte over 8 MiB and 64 KiB
+    undeclared = talk(port, head + b"Transfer-Encoding: chunked\r\n\r\n" + piece * 8 + rest)
+    assert undeclared.startswith(b"HTTP/1.1 413")
+
+
+def talk(port, sent):
+    """Send bytes as they are and read until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def test_it_ends_when_the_program_that_started_it_is_gone(served):
