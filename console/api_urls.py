@@ -9,4 +9,5 @@ urlpatterns = [
     path("", include("console.serving.api_urls")),
     path("", include("console.fleet.api_urls")),
     path("", include("console.jobs.api_urls")),
+    path("", include("console.telemetry.api_urls")),
 ]
