@@ -47,10 +47,13 @@ def describe_model(folder: Path) -> Inspection:
         )
     warnings = []
     missing = expected.keys() - set(getattr(model, "_tied_weights_keys", None) or ()) - found.keys()
-    if missing == expected.keys():
-        warnings.append("No weight has the name that the model uses; they are translated while loading.")
-    elif missing:
-        warnings.append(f"{len(missing)} weights are looked for under older names, such as {min(missing)}.")
+    if missing and found.keys() <= expected.keys():
+        raise CorruptArtifact(
+            f"The files lack {len(missing)} weights of {kind.__name__}, such as {min(missing)}. Upload every "
+            "*.safetensors of the model."
+        )
+    if missing:
+        warnings.append(f"{len(missing)} weights, such as {min(missing)}, are looked for under older names on loading.")
     signature = probe(model, config)
     parameters = sum(int(torch.Size(shape).numel()) for shape in found.values())
     return Inspection(signature, (infer_stage(signature),), parameters, tuple(warnings))
