@@ -1,5 +1,6 @@
 """What every operation of the OpenAPI document shares: the problem document and its codes."""
 
+import inspect
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -59,6 +60,11 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 
 class ConsoleSchema(AutoSchema):
     """Groups operations by the first part of their path, and gives each the answers that all have."""
+
+    def get_description(self) -> str:
+        """Of the operation alone: a view's docstring is for whoever reads its code."""
+        method = getattr(self.view, self.method.lower(), None)
+        return inspect.getdoc(method) or "" if method and method.__module__.startswith("console.") else ""
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
