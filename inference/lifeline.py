@@ -7,6 +7,7 @@ ever guessed. Without the variable (programs run by systemd) there is no lifelin
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import Callable, Mapping
 
@@ -46,7 +47,8 @@ def watch_lifeline_in_thread(on_end: Callable[[], None]) -> None:
         return
 
     def wait() -> None:
-        os.read(fd, 1)  # nobody ever writes: this returns only at end-of-file
-        on_end()
+        # Not by a blocking read: all programs share one open pipe, and uvloop in another makes it non-blocking for all.
+        select.select([fd], [], [])
+        on_end()  # nobody ever writes: it is readable only at end-of-file
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()

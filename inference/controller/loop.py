@@ -173,11 +173,12 @@ class Controller:
             running, beats, self.assumed, self.roster.draining_at_s, self.roster.stopping, self.roster.since_s,
             self.listening_since_s,
         )  # fmt: skip
-        for one in replicas:
-            said = beats[one.replica][0].reason if one.replica in beats else ""
-            if self.roster.note_state(one, said, now_s):
-                log.info("worker_ready", replica=one.replica, device=one.device)
-                self.teller.event("worker.ready", one.replica, f"{one.replica} is ready on {one.device}.", "ok")
+        for replica in replicas:
+            name = replica.replica
+            said = beats[name][0].reason if name in beats else ""
+            if self.roster.note_state(replica, said, now_s):
+                log.info("worker_ready", replica=name, device=replica.device)
+                self.teller.event("worker.ready", name, f"{name} is ready on {replica.device}.", "ok")
         return running, replicas
 
     # Decide and apply

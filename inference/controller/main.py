@@ -77,5 +77,5 @@ async def run(config: Config) -> None:
 
 
 def highest_fence(feed: Feed) -> int:
-    documents = feed.documents
-    return max((one.fence for one in (*documents.effective.values(), *documents.endpoints.values())), default=0)
+    weights, endpoints = feed.documents.effective.values(), feed.documents.endpoints.values()
+    return max([0, *(one.fence for one in weights), *(one.fence for one in endpoints)])

@@ -70,7 +70,7 @@ class Roster:
 
     def forget(self, replica: str) -> None:
         for facts in (self.failures, self.restarts, self.groups, self.since_s, self.last_words):
-            facts.pop(replica, None)  # type: ignore[attr-defined]
+            facts.pop(replica, None)
 
 
 def describe_end(gone: Gone) -> str:
