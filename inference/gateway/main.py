@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import ssl
 from dataclasses import replace
@@ -80,8 +81,9 @@ def node_tls(config: Config) -> ssl.SSLContext | None:
     return client_context(folder) if (folder / CA).exists() else None
 
 
-def gateway_name(config: Config, port: int) -> str:
-    return f"gateway-{config.node}-{port}"
+def gateway_name(config: Config) -> str:
+    """The same after a restart, and no other gateway's."""
+    return f"gateway-{config.node}-{config.port or f'pid{os.getpid()}'}"
 
 
 def url_of(host: str, port: int) -> str:
@@ -90,7 +92,7 @@ def url_of(host: str, port: int) -> str:
 
 async def run_alone(config: Config) -> int:
     stop = stop_event()
-    gateway = Gateway(config, gateway_name(config, config.port), url_of(config.host, config.port), tls=node_tls(config))
+    gateway = Gateway(config, gateway_name(config), url_of(config.host, config.port), tls=node_tls(config))
     admin = HttpServer(Admin(gateway.report), config)
     admin_port = await admin.listen(config.host, config.admin_port)
     port = await gateway.start(config.host, config.port)
@@ -119,7 +121,7 @@ async def run_parent(config: Config) -> int:
 
 async def run_child(config: Config, number: int, report_fd: int) -> int:
     stop = stop_event()
-    name = f"{gateway_name(config, config.port)}.{number}"
+    name = f"{gateway_name(config)}.{number}"
     # Each process takes its share of the connections that the gateway may hold.
     share = replace(config, max_connections=max(1, config.max_connections // config.processes))
     gateway = Gateway(share, name, url_of(config.host, config.port), config.processes, node_tls(config))

@@ -55,14 +55,13 @@ def test_tritonclient_carries_other_datatypes(shared: Any, triton: Any, binary: 
     from tritonclient.http import InferInput
 
     fillers = {
-        "BYTES": np.array([["x"] * 3], dtype=object), "BOOL": np.zeros((1, 3), bool), "UINT8": np.zeros((1, 3), np.uint8),
-        "UINT16": np.zeros((1, 3), np.uint16), "UINT32": np.zeros((1, 3), np.uint32), "UINT64": np.zeros((1, 3), np.uint64),
-        "INT8": np.zeros((1, 3), np.int8), "INT16": np.zeros((1, 3), np.int16), "INT32": np.zeros((1, 3), np.int32),
-        "INT64": np.zeros((1, 3), np.int64), "FP16": np.zeros((1, 3), np.float16), "BF16": np.zeros((1, 3), ml_dtypes.bfloat16),
-        "FP32": np.zeros((1, 3), np.float32), "FP64": np.zeros((1, 3), np.float64),
+        "BYTES": object, "BOOL": bool, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
+        "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP16": np.float16,
+        "BF16": ml_dtypes.bfloat16, "FP32": np.float32, "FP64": np.float64,
     }  # fmt: skip
     inputs = []
-    for name, filler in {**fillers, kind: values}.items():
+    for name, dtype in fillers.items():
+        filler = values if name == kind else np.full((1, 3), "x", dtype) if dtype is object else np.zeros((1, 3), dtype)
         given = InferInput(f"in_{name}", (1, 3), name)
         given.set_data_from_numpy(filler, binary_data=binary or name in ("FP16", "BF16"))
         inputs.append(given)

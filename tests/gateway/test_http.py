@@ -179,7 +179,8 @@ def test_keep_alive_is_as_http_says(shared: Any, version: bytes, header: bytes, 
 
 
 def test_an_upgrade_is_not_taken_and_the_request_is_answered(shared: Any) -> None:
-    raw = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\nPRI * HTTP"
+    asks = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+    raw = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n" + asks + b"PRI * HTTP/2.0"
     status, headers, _ = exchange(shared, raw)
     assert status == 200
     assert "upgrade" not in headers

@@ -15,7 +15,8 @@ from inference.drivers.base import Job
 from inference.policy.units import unit_signature
 from inference.spec import decode
 from inference.transport.frames import WorkerHello
-from inference.transport.server import Server, listen
+from inference.transport.listening import listen
+from inference.transport.server import Server
 from inference.worker.execute import execute
 
 DIE, SLEEP, RAISE, NAN = 666.0, 777.0, 888.0, 999.0

@@ -30,15 +30,15 @@ def version(number: int) -> Version:
 def model(*weights: tuple[int, float], **fields: object) -> ModelSpec:
     traffic = fields.pop("traffic", {})
     return ModelSpec(
-        name="m", epoch="e", generation=1, versions=(version(1), version(2), version(3)), aliases={"stable": 1, "gone": 9},
+        name="m", epoch="e", generation=1, versions=(version(1), version(2), version(3)),
+        aliases={"stable": 1, "gone": 9},
         traffic=Traffic(weights=tuple(Weight(version=v, percent=p) for v, p in weights), **traffic), **fields,
     )  # fmt: skip
 
 
 def effective(*weights: tuple[int, float], **fields: object) -> Effective:
-    return Effective(
-        name="m", epoch="e", generation=1, fence=1, weights=tuple(Weight(version=v, percent=p) for v, p in weights), **fields
-    )  # fmt: skip
+    shares = tuple(Weight(version=v, percent=p) for v, p in weights)
+    return Effective(name="m", epoch="e", generation=1, fence=1, weights=shares, **fields)
 
 
 @pytest.mark.parametrize(

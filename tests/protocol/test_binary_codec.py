@@ -72,8 +72,8 @@ def signature(*tensors: tuple[str, tuple[int, ...]]) -> Signature:
 
 
 @pytest.mark.parametrize("kind, declared, body, shape", [
-    ("FP32", (-1, 4), bytes(16), (1, 4)), ("FP32", (-1, -1), bytes(12), (1, 3)), ("UINT8", (-1, 2, -1), bytes(6), (1, 2, 3)),
-    ("BYTES", (-1,), b"any text", (1,)),
+    ("FP32", (-1, 4), bytes(16), (1, 4)), ("FP32", (-1, -1), bytes(12), (1, 3)),
+    ("UINT8", (-1, 2, -1), bytes(6), (1, 2, 3)), ("BYTES", (-1,), b"any text", (1,)),
 ])  # fmt: skip
 def test_a_raw_body_is_the_one_input_as_one_row(kind: str, declared: tuple, body: bytes, shape: tuple) -> None:
     request = binary_codec.decode_raw_request("m", "", body, signature((kind, declared)))

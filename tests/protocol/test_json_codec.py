@@ -21,7 +21,8 @@ def decode(datatype: str, shape: list[int], data: Any) -> Tensor:
 
 VALUES = [
     ("BOOL", [True, False]), ("UINT8", [0, 255]), ("UINT16", [0, 65535]), ("UINT32", [0, 2**32 - 1]),
-    ("UINT64", [0, 2**64 - 1]), ("INT8", [-128, 127]), ("INT16", [-(2**15), 2**15 - 1]), ("INT32", [-(2**31), 2**31 - 1]),
+    ("UINT64", [0, 2**64 - 1]), ("INT8", [-128, 127]), ("INT16", [-(2**15), 2**15 - 1]),
+    ("INT32", [-(2**31), 2**31 - 1]),
     ("INT64", [-(2**63), 2**63 - 1]), ("FP16", [0.5, -65504.0]), ("BF16", [1.5, -2.0]), ("FP32", [0.25, -3.4e38]),
     ("FP64", [0.1, -1.7e308]), ("BYTES", ["grüße", ""]),
 ]  # fmt: skip
@@ -82,7 +83,8 @@ def test_wrong_data_is_named(datatype: str, shape: list[int], data: Any, says: s
 @pytest.mark.parametrize(
     "raw",
     [
-        b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'{"inputs": []}', b'{"inputs": 3}', b'{"inputs": [{"name": 1}]}',
+        b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'{"inputs": []}', b'{"inputs": 3}',
+        b'{"inputs": [{"name": 1}]}',
         b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}]}',
         b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [NaN]}]}',
         b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [Infinity]}]}',
