@@ -38,6 +38,9 @@ class Config:
     drain_s: float = setting("SWITCHYARD_DRAIN_S", 20.0, "Time that work in flight has to finish when a program stops")
     log_format: str = setting("SWITCHYARD_LOG_FORMAT", "text", "text or json")
     log_level: str = setting("SWITCHYARD_LOG_LEVEL", "info", "debug, info, warning or error")
+    visible_gpus: str = setting(
+        "CUDA_VISIBLE_DEVICES", "", "GPUs that workers may use, as CUDA reads it: numbers or UUIDs. Empty: all"
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> "Config":

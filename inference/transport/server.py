@@ -38,8 +38,8 @@ from inference.transport.frames import (
     decode_header,
     pack,
 )
+from inference.transport.listening import keep_alive
 
-BACKLOG = 256
 MAX_ITEMS = 4096  # in one batch
 CROSSING_S = 0.25  # after DRAIN, how long DATA that was already on its way may still come in
 DEFAULT_LIMITS = Limits()
@@ -64,35 +64,6 @@ class Timings(Struct):
     split_ns: int = 0
 
 
-def listen(address: str) -> socket.socket:
-    """A listening socket on `unix:/path` (mode 0600) or `tls:host:port`. Raises OSError when it is taken."""
-    kind, _, where = address.partition(":")
-    if kind == "unix":
-        return listen_unix(Path(where))
-    host, _, port = where.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
-
-
-def listen_unix(path: Path) -> socket.socket:
-    """Take the path over from a dead process; a living one keeps it."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except FileNotFoundError:
-            pass
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        else:
-            raise OSError(f"Another process listens on {path}.")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sock = socket.socket(socket.AF_UNIX)
-    sock.bind(str(path))
-    path.chmod(0o600)  # before listen(): until then nobody can connect
-    sock.listen(BACKLOG)
-    return sock
-
-
 class Server:
     """Slots are zero until `open()`: gateways may connect early and are granted then."""
 
@@ -114,10 +85,9 @@ class Server:
         self.selector = selectors.DefaultSelector()
         self.selector.register(listener, selectors.EVENT_READ, None)
         listener.settimeout(0)
-        # A signal, or another thread, ends a wait by writing here.
-        self.wake_read, self.wake_write = socket.socketpair()
-        for end in (self.wake_read, self.wake_write):
-            end.settimeout(0)
+        self.wake_read, self.wake_write = socket.socketpair()  # another thread ends a wait by writing here
+        self.wake_read.settimeout(0)
+        self.wake_write.settimeout(0)
         self.selector.register(self.wake_read, selectors.EVENT_READ, self.wake_read)
         self.observer_came = False  # a controller connected: it wants a heartbeat now
         self.draining_since_s: float | None = None
@@ -247,9 +217,8 @@ class Server:
         if self.batches.pop((batch.connection, batch.number), None) is None:
             return
         moves = self.credits.done(batch.connection, time.monotonic())
-        result = Result(
-            batch.number, moves.pop(batch.connection, 0), items, took.collate_ns, took.infer_ns, took.split_ns
-        )
+        grant = moves.pop(batch.connection, 0)
+        result = Result(batch.number, grant, items, took.collate_ns, took.infer_ns, took.split_ns)
         self.send(batch.connection, pack(Kind.RESULT, result, body))
         self.send_moves(moves)
 
@@ -290,9 +259,10 @@ class Server:
     @property
     def drained(self) -> bool:
         """Everything is answered and sent, and nothing can be on its way any more."""
-        if self.draining_since_s is None or self.batches or any(connection.unsent for connection in self.connections):
+        gateways = [connection for connection in self.connections if connection in self.credits.accounts]
+        if self.draining_since_s is None or self.batches or any(gateway.unsent for gateway in gateways):
             return False
-        return not self.credits.accounts or time.monotonic() - self.draining_since_s >= CROSSING_S
+        return not gateways or time.monotonic() - self.draining_since_s >= CROSSING_S
 
     def drop(self, connection: Connection, error: SwitchyardError) -> None:
         """Forget a connection and the work it waited for."""
@@ -328,12 +298,3 @@ class Server:
         self.selector.close()
         self.wake_read.close()
         self.wake_write.close()
-
-
-def keep_alive(sock: socket.socket) -> None:
-    """Notice within half a minute that the other machine is gone."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -38,9 +38,13 @@ def read_tensor(tensor: Tensor, rows: int, spec: TensorSpec) -> np.ndarray:
 
 
 def shape_fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(shape) == len(wanted) and all(
-        size >= 0 and expected in (-1, size) for size, expected in zip(shape, wanted, strict=True)
-    )
+    if len(shape) != len(wanted):
+        return False
+    # A plain loop is faster than all(): this runs for every tensor of every item.
+    for size, expected in zip(shape, wanted, strict=True):  # noqa: SIM110
+        if size < 0 or expected not in (-1, size):
+            return False
+    return True
 
 
 def finite_rows(values: np.ndarray, datatype: str) -> np.ndarray:
@@ -52,12 +56,19 @@ def finite_rows(values: np.ndarray, datatype: str) -> np.ndarray:
     return finite.reshape(len(values), -1).all(axis=1)
 
 
-def form_of(arrays: Arrays, specs: Sequence[TensorSpec]) -> tuple:
-    """Items of equal form can share a batch: they differ at most in rows and along ragged axes."""
-    return tuple(
-        tuple(-1 if axis in spec.ragged_axes else size for axis, size in enumerate(arrays[spec.name].shape) if axis)
+def free_axes(specs: Sequence[TensorSpec]) -> list[tuple[str, int]]:
+    """(name, axis) of every axis in which items may differ, and then cannot be collated."""
+    return [
+        (spec.name, axis)
         for spec in specs
-    )
+        for axis, size in enumerate(spec.shape)
+        if axis and size < 0 and axis not in spec.ragged_axes
+    ]
+
+
+def form_of(arrays: Arrays, axes: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+    """Items of equal form can share a batch: they differ at most in rows and along ragged axes."""
+    return tuple([arrays[name].shape[axis] for name, axis in axes])
 
 
 def new_array(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:  # noqa: ARG001  an Empty

@@ -1,6 +1,5 @@
 """What the device says of itself: a real reading, or none and the reason. Never a zero that nobody measured."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -33,12 +32,12 @@ def measured(read: Callable[[], float]) -> Reading:
         return Reading(value=None, reason=str(error)[:200] or type(error).__name__)
 
 
-def open_sampler(device: str, threads: int) -> Sampler:
+def open_sampler(device: str, threads: int, visible_gpus: str = "") -> Sampler:
     """The sampler of `cpu` or `cuda:k`. Never raises: what cannot be opened is read as null with the reason."""
     if not device.startswith("cuda"):
         return CpuSampler(threads)
     try:
-        return NvmlSampler(device)
+        return NvmlSampler(device, visible_gpus)
     except Exception as error:
         return NoSampler(device, f"NVML is not usable: {error}"[:200])
 
@@ -75,12 +74,12 @@ class CpuSampler:
 class NvmlSampler:
     """One GPU, or one MIG slice of it, which has memory but no utilisation."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, visible_gpus: str) -> None:
         import pynvml
 
         pynvml.nvmlInit()
         self.nvml = pynvml
-        self.handle = nvml_handle(pynvml, int(device.partition(":")[2] or 0), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        self.handle = nvml_handle(pynvml, int(device.partition(":")[2] or 0), visible_gpus)
         name = pynvml.nvmlDeviceGetName(self.handle)
         self.name = name.decode() if isinstance(name, bytes) else str(name)
 
@@ -102,11 +101,11 @@ class NoSampler:
         return DeviceReadings(self.nothing, self.nothing, self.nothing)
 
 
-def nvml_handle(nvml: Any, index: int, visible: str | None) -> Any:
+def nvml_handle(nvml: Any, index: int, visible_gpus: str) -> Any:
     """NVML counts all GPUs of the machine; CUDA only those made visible, by number or UUID."""
-    if not visible:
+    if not visible_gpus:
         return nvml.nvmlDeviceGetHandleByIndex(index)
-    chosen = visible.split(",")[index].strip()
+    chosen = visible_gpus.split(",")[index].strip()
     if chosen.isdigit():
         return nvml.nvmlDeviceGetHandleByIndex(int(chosen))
     return nvml.nvmlDeviceGetHandleByUUID(chosen)

@@ -25,6 +25,7 @@ from inference.worker.collate import (
     collate,
     finite_rows,
     form_of,
+    free_axes,
     new_array,
     own_lengths,
     read_item,
@@ -185,8 +186,9 @@ def group(works: Sequence[Work], max_rows: int, specs: Sequence[TensorSpec]) -> 
     """Items of one form together, in order, at most `max_rows` rows a run."""
     groups: list[list[Work]] = []
     open_groups: dict[tuple, tuple[list[Work], int]] = {}
+    axes = free_axes(specs)
     for work in works:
-        form = form_of(work.arrays, specs)
+        form = form_of(work.arrays, axes)
         members, rows = open_groups.get(form, ([], max_rows))
         if rows + work.rows > max_rows:
             members, rows = [], 0

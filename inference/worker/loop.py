@@ -40,6 +40,12 @@ class Loop:
         self.vitals.state, self.vitals.reason = state, reason
         self.beat()
 
+    def tell(self, state: ReplicaState) -> None:
+        """Change the state from beside the loop: whoever turns it tells at once."""
+        self.vitals.state = state
+        self.next_beat_s = 0.0
+        self.server.wake()
+
     def beat(self) -> None:
         self.next_beat_s = time.monotonic() + BEAT_S
         self.server.beat(msgspec.json.encode(self.vitals.status(len(self.server.batches))))

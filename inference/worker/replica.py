@@ -16,7 +16,8 @@ from inference.runtimes.pipeline import Pipeline, load_pipeline
 from inference.spec import Unit
 from inference.status import ReplicaState
 from inference.transport.frames import WorkerHello
-from inference.transport.server import Server, listen
+from inference.transport.listening import listen
+from inference.transport.server import Server
 from inference.transport.tls import server_context
 from inference.worker.buffers import PinnedBuffers
 from inference.worker.collate import new_array
@@ -47,14 +48,14 @@ def run_replica(job: Job, config: Config, stop: Stop) -> int:
         return EXIT_FAILED
     stop.on_request = server.wake
     run_file = write_run_file(job)
-    loop = Loop(server, Vitals(job, time.time()), stop, config.drain_s)
+    loop = Loop(server, Vitals(job, time.time(), config.visible_gpus), stop, config.drain_s)
 
     def leave() -> None:
         run_file.unlink(missing_ok=True)
         server.close()
 
     try:
-        pipeline = loop.beside(lambda: load(job, unit, loop.vitals), abandon=leave)
+        pipeline = loop.beside(lambda: load(job, unit, loop), abandon=leave)
         serve(job, unit, pipeline, loop)
     except ArtifactError as error:
         return give_up(loop, f"{error.code}: {error}", EXIT_BAD_ARTIFACT)
@@ -104,15 +105,15 @@ def open_server(job: Job, unit: Unit) -> Server:
     return Server(listen(job.address), hello, context)
 
 
-def load(job: Job, unit: Unit, vitals: Vitals) -> Pipeline:
+def load(job: Job, unit: Unit, loop: Loop) -> Pipeline:
     """Artifact, model, warm-up. Runs in the main thread, beside the heartbeat."""
     start = time.monotonic()
-    vitals.state = ReplicaState.LOADING
+    loop.tell(ReplicaState.LOADING)
     pinned = materialise(job.version.artifact, Path(job.data) / "cache")
     pipeline = load_pipeline(job.version, unit, pinned.folder, job.device, job.threads)
-    vitals.state = ReplicaState.WARMING
+    loop.tell(ReplicaState.WARMING)
     pipeline.warm_up()
-    vitals.load_s = time.monotonic() - start
+    loop.vitals.load_s = time.monotonic() - start
     return pipeline
 
 

@@ -16,7 +16,7 @@ NOT_YET = Reading(value=None, reason="not measured yet: the replica has just sta
 class Vitals:
     """Counters of one replica; the loop that does the work counts, and nobody else."""
 
-    def __init__(self, job: Job, started_at_s: float) -> None:
+    def __init__(self, job: Job, started_at_s: float, visible_gpus: str = "") -> None:
         self.job = job
         self.started_at_s = started_at_s
         self.state = ReplicaState.STARTING
@@ -26,7 +26,7 @@ class Vitals:
         self.rows = 0
         self.model_ns = 0  # time in the model, ever
         self.process = psutil.Process()
-        self.sampler = open_sampler(job.device, job.threads)
+        self.sampler = open_sampler(job.device, job.threads, visible_gpus)
         self.last = (time.monotonic(), 0)
         self.readings = self.sampler.read()
         self.busy = NOT_YET

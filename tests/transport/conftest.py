@@ -10,7 +10,8 @@ from support.peer import Peer
 
 from inference.transport.connection import Limits
 from inference.transport.frames import ItemResult, Role, WorkerHello, tensors_of
-from inference.transport.server import Batch, Server, Timings, listen
+from inference.transport.listening import listen
+from inference.transport.server import Batch, Server, Timings
 
 DIGEST = "d" * 64
 IMPATIENT = Limits(introduction_s=0.2, stall_s=0.4)

@@ -24,7 +24,8 @@ from inference.transport.frames import (
     Want,
     pack,
 )
-from inference.transport.server import CROSSING_S, listen
+from inference.transport.listening import listen
+from inference.transport.server import CROSSING_S
 
 ROW = floats([1, 2, 3, 4])
 
@@ -77,6 +78,7 @@ def test_two_gateways_that_want_are_served_in_turn(echo) -> None:
         a.wait_for_credit()
         worker.hold()
         a.send_batch(ROW)
+        wait_until(lambda: worker.server.batches, why="a has the slot")
         a.want(10)
         b.want(10)
         accounts = worker.server.credits.accounts
@@ -106,6 +108,7 @@ def test_a_gateway_that_asked_and_says_no_more_does_not_block_the_other(echo) ->
         a.wait_for_credit()
         worker.hold()
         a.send_batch(ROW)
+        wait_until(lambda: worker.server.batches, why="a has the slot")
         b.want(1)
         c.want(1)
         wait_until(lambda: sum(account.waiting for account in worker.server.credits.accounts.values()) == 2)

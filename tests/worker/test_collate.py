@@ -14,6 +14,7 @@ from inference.worker.collate import (
     collate,
     finite_rows,
     form_of,
+    free_axes,
     own_lengths,
     read_item,
     split,
@@ -42,7 +43,7 @@ def test_the_array_of_a_lone_item_may_be_written_to_and_leaves_the_frame_as_it_w
 
 def test_ragged_axes_are_padded_to_the_longest_of_the_batch() -> None:
     items = [{"ids": np.array([[1]])}, {"ids": np.array([[2, 3, 4], [5, 6, 7]])}]
-    assert form_of(items[0], (IDS,)) == form_of(items[1], (IDS,))
+    assert form_of(items[0], free_axes((IDS,))) == form_of(items[1], free_axes((IDS,)))
     assert collate(items, (IDS,))["ids"].tolist() == [[1, 7, 7], [2, 3, 4], [5, 6, 7]]
 
 
@@ -60,8 +61,8 @@ def test_bfloat16_is_padded_with_the_bits_of_the_value() -> None:
 
 def test_items_that_differ_along_an_axis_that_is_not_ragged_do_not_share_a_batch() -> None:
     spec = TensorSpec(name="v", datatype="FP32", shape=(-1, -1))
-    assert form_of({"v": np.zeros((1, 2))}, (spec,)) != form_of({"v": np.zeros((1, 3))}, (spec,))
-    assert form_of({"v": np.zeros((1, 2))}, (spec,)) == form_of({"v": np.zeros((5, 2))}, (spec,))
+    assert form_of({"v": np.zeros((1, 2))}, free_axes((spec,))) != form_of({"v": np.zeros((1, 3))}, free_axes((spec,)))
+    assert form_of({"v": np.zeros((1, 2))}, free_axes((spec,))) == form_of({"v": np.zeros((5, 2))}, free_axes((spec,)))
 
 
 @pytest.mark.parametrize(
