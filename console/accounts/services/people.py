@@ -132,6 +132,7 @@ def create_admin(*, username: str = "admin", password: str = "") -> tuple[User, 
     user.set_password(password)
     user.save()
     record(SYSTEM, "user.create", user, after=describe(user), reason="first admin of this deployment")
+    outbox.mark("keys", spec.KEYS_NAME)  # gateways learn the console's own key before anybody makes one
     return user, password
 
 

@@ -1,12 +1,14 @@
 """The ways in: password, second factor, one-time link; and what keeps others out."""
 
 import json
+import re
 import stat
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from allauth.mfa.adapter import get_adapter as mfa_adapter
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import (
     TOTP,
     format_hotp_value,
@@ -80,8 +82,7 @@ def test_with_a_second_factor_the_password_alone_is_not_enough(client, ada):
     answer = client.post(LOGIN, {"login": "ada", "password": PASSWORD})
     assert answer["Location"] == "/accounts/2fa/authenticate/"
     assert not logged_in(client)
-    code = format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time())))
-    client.post("/accounts/2fa/authenticate/", {"code": code})
+    client.post("/accounts/2fa/authenticate/", {"code": code_now(secret)})
     assert logged_in(client)
     assert mfa_adapter().is_mfa_enabled(ada)
 
@@ -170,3 +171,70 @@ def test_another_persons_new_password_leaves_up_json_alone(ada, viewer, up_json:
     assert json.loads(up_json.read_text())["admin_password"] == PASSWORD
     set_password(actor=ada, user=ada, password="another long secret")
     assert json.loads(up_json.read_text())["admin_password"] is None
+
+
+# Pages of allauth: drawn in our frame, and within the strict policy
+
+
+@pytest.fixture
+def with_second_factor(client, ada):
+    """Ada has a second factor and has just logged in with both."""
+    secret = generate_totp_secret()
+    TOTP.activate(ada, secret)
+    RecoveryCodes.activate(ada)
+    client.post(LOGIN, {"login": "ada", "password": PASSWORD})
+    client.post("/accounts/2fa/authenticate/", {"code": code_now(secret)})
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    return client
+
+
+# A script of type application/json is data; the browser runs nothing there.
+INLINE = re.compile(
+    r"<style|<script(?![^>]*\s(src=|type=.application/json))[^>]*>.{,80}|\sstyle=|\son[a-z]+=", re.DOTALL
+)
+
+
+def check_page(answer, status=200):
+    assert answer.status_code == status
+    page = answer.content.decode()
+    assert not INLINE.search(page), INLINE.search(page)
+    assert 'rel="stylesheet"' in page, "not in our frame"
+
+
+@pytest.mark.parametrize("path", ["login/", "signup/", "inactive/"])
+def test_pages_for_anyone_hold_the_policy(client, db, path):
+    check_page(client.get(f"/accounts/{path}"))
+
+
+@pytest.mark.parametrize("path", ["logout/", "password/change/", "reauthenticate/", "2fa/"])
+def test_pages_of_someone_logged_in_hold_the_policy(client, ada, path):
+    client.post(LOGIN, {"login": "ada", "password": PASSWORD})
+    check_page(client.get(f"/accounts/{path}"))
+
+
+def test_a_second_factor_is_set_up_after_the_password_was_given_again(client, ada):
+    client.post(LOGIN, {"login": "ada", "password": PASSWORD})
+    assert client.get("/accounts/2fa/totp/activate/")["Location"].startswith("/accounts/reauthenticate/")
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    check_page(client.get("/accounts/2fa/totp/activate/"))
+
+
+@pytest.mark.parametrize("path", ["2fa/totp/deactivate/", "2fa/recovery-codes/", "2fa/recovery-codes/generate/"])
+def test_pages_of_the_second_factor_hold_the_policy(with_second_factor, path):
+    check_page(with_second_factor.get(f"/accounts/{path}"))
+
+
+def test_the_second_step_of_a_login_holds_the_policy(client, ada):
+    TOTP.activate(ada, generate_totp_secret())
+    client.post(LOGIN, {"login": "ada", "password": PASSWORD})
+    check_page(client.get("/accounts/2fa/authenticate/"))
+
+
+def test_too_many_tries_get_a_page_of_ours(client, ada):
+    for number in range(31):
+        answer = client.post(LOGIN, {"login": f"nobody{number}", "password": "wrong"})
+    check_page(answer, status=429)
+
+
+def code_now(secret):
+    return format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time())))
