@@ -6,8 +6,8 @@ import msgspec
 
 from inference.errors import MethodNotAllowed, NotReady, PathNotFound, SwitchyardError
 from inference.gateway.errors import error_response
+from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.exposition import render_metrics
-from inference.gateway.http import Request, Response, Running
 from inference.gateway.report import ProcessReport
 from inference.metrics import CONTENT_TYPE
 

@@ -12,84 +12,18 @@ import asyncio
 import random
 from collections import deque
 from time import monotonic
-from typing import Protocol
-
-from msgspec import Struct
 
 from inference.errors import BadInput, DeadlinePassed, NotReady, PoisonInput, QueueFull, SwitchyardError
 from inference.gateway.deadlines import Deadlines
 from inference.gateway.quarantine import QUARANTINE_S, Quarantine, digest_inputs
+from inference.gateway.work import Slot, UnitAnswer, Work
 from inference.policy.batching import LatencyModel, batch_rows, rows_in_time, wait_s, worth_second_slot
 from inference.protocol.messages import Tensor
-from inference.spec import DeviceKind, Unit
+from inference.spec import Unit
 
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
 MAX_RETRIES = 2  # at once, in a unit
-
-
-class Slot(Protocol):
-    """A replica as the queue sees it."""
-
-    replica: str
-    on_cuda: bool
-    credits: int
-    in_flight_rows: int
-    max_rows: int
-
-    def send(self, works: list["Work"], rows: int) -> None: ...
-
-    def cancel(self, work: "Work") -> None: ...
-
-    def want(self, requests: int) -> None: ...
-
-    @property
-    def busy(self) -> bool: ...
-
-
-class UnitAnswer(Struct, gc=False):
-    """What one unit made of one request."""
-
-    tensors: list[Tensor]
-    queue_s: float
-    compute_s: float  # the batch's time in the model, as the worker measured it
-    compute_share_ns: int  # of it, this request's rows' share
-
-
-class Work:
-    """One request at one unit, from when it waits until it is answered."""
-
-    __slots__ = ("deadline_s", "deaths", "future", "killers", "queue", "queued_s", "rows", "sent_s", "slot", "tensors")
-
-    def __init__(self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float):
-        self.queue = queue
-        self.tensors = tensors
-        self.rows = rows
-        self.deadline_s = deadline_s
-        self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
-        self.queued_s = now_s
-        self.sent_s = 0.0
-        self.slot: Slot | None = None  # where it runs; None: it waits
-        self.deaths = 0
-        self.killers: set[str] = set()
-
-    def expire(self) -> None:
-        where = "in the model" if self.slot is not None else "in the queue"
-        waited_s = monotonic() - self.queued_s
-        self.fail(DeadlinePassed(f"The deadline passed after {waited_s:.3f} s {where}. Send a longer X-Timeout-Ms."))
-
-    def fail(self, error: SwitchyardError) -> None:
-        if not self.future.done():
-            self.leave()
-            self.future.set_exception(error)
-
-    def leave(self) -> None:
-        """Stop counting as waiting or running; nobody is interested in it any more."""
-        if self.slot is not None:
-            self.slot.cancel(self)
-        else:
-            self.queue.waiting_count -= 1
-            self.queue.waiting_rows -= self.rows
 
 
 class UnitQueue:
@@ -343,7 +277,3 @@ class UnitQueue:
             work.slot = slot
             work.sent_s = now_s
         slot.send(works, rows)
-
-
-def is_cuda(device: str) -> bool:
-    return device.startswith(DeviceKind.CUDA.value)

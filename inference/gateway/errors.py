@@ -16,7 +16,7 @@ from inference.errors import (
     SwitchyardError,
     UnsupportedFeature,
 )
-from inference.gateway.http import Response
+from inference.gateway.exchange import Response
 
 STATUS: dict[type[SwitchyardError], int] = {
     errors.BadInput: 400,

@@ -10,9 +10,9 @@ from inference.config import Config
 from inference.errors import SwitchyardError
 from inference.gateway.dataplane import Dataplane
 from inference.gateway.dispatch import Dispatcher
-from inference.gateway.http import HttpServer
 from inference.gateway.report import ProcessReport, SeriesReport, UnitReport
 from inference.gateway.rest import Rest
+from inference.gateway.server import HttpServer
 from inference.gateway.tables import Tables
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log

@@ -8,23 +8,21 @@ gets the answer instead of a reset.
 """
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Callable
-from email.utils import formatdate
 from http import HTTPStatus
-from time import monotonic, time
-from typing import Any, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import httptools
-from msgspec import Struct
 
-from inference.config import Config
 from inference.errors import BadInput, Busy, HeadTooLarge, SlowClient, SwitchyardError, TooLarge, UnsupportedFeature
+from inference.gateway.exchange import Request, Response, Running
+
+if TYPE_CHECKING:
+    from inference.gateway.server import HttpServer
 
 MAX_PIPELINED = 16
 LINGER_S = 2.0
-DRAIN_IDLE_S = 1.0  # a client that has just read an answer may be writing its next request
 JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
 BODIES_IN_FLIGHT = 16  # times the largest body: memory that all half-read bodies together may take
 
@@ -32,106 +30,8 @@ REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Request:
-    """One parsed request. Header names are lower-case bytes; of a repeated header the last counts."""
-
-    __slots__ = ("arrived_s", "body", "headers", "http_1_0", "keep_alive", "method", "principal", "url")
-
-    def __init__(self, url: bytes):
-        self.url = url
-        self.method = b""
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
-        self.http_1_0 = False
-        self.keep_alive = True
-        self.arrived_s = 0.0
-        self.principal: Any = None
-
-
-class Response(Struct):
-    status: int
-    body: bytes = b""
-    content_type: bytes = b"application/json"
-    headers: bytes = b""  # more lines, each with its end
-
-
-class Running(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Application(Protocol):
-    def admit(self, request: Request) -> None:
-        """Look at the head before the body is read. Raises SwitchyardError to refuse it."""
-
-    def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
-        """Answer by `respond`, at once or later; what is returned is cancelled when the client hangs up."""
-
-    def refusal(self, error: SwitchyardError) -> Response:
-        """The answer to a request that could not be read."""
-
-
-class HttpServer:
-    """All connections of one process, the sweep over them, and their ordered end."""
-
-    def __init__(self, application: Application, config: Config):
-        self.application = application
-        self.config = config
-        self.connections: set[Connection] = set()
-        self.buffered_bytes = 0
-        self.accepted = 0
-        self.turned_away = 0
-        self.draining = False
-        self.date = b""
-        self.server: asyncio.Server | None = None
-        self.sweeper: asyncio.Task[None] | None = None
-
-    async def listen(self, host: str, port: int, reuse_port: bool = False) -> int:
-        """Bind and serve; returns the port. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        self.set_date()
-        self.server = await loop.create_server(
-            lambda: Connection(self), host, port, reuse_port=reuse_port, backlog=2048
-        )
-        self.sweeper = asyncio.create_task(self.sweep_forever(), name="http-sweeper")
-        return int(self.server.sockets[0].getsockname()[1])
-
-    async def sweep_forever(self) -> None:
-        limits = (self.config.header_timeout_s, self.config.body_timeout_s, self.config.idle_timeout_s)
-        period_s = max(0.02, min(1.0, min(limits) / 4))
-        while True:
-            await asyncio.sleep(period_s)
-            self.set_date()
-            now_s = monotonic()
-            for connection in tuple(self.connections):
-                connection.sweep(now_s)
-
-    def set_date(self) -> None:
-        self.date = f"date: {formatdate(time(), usegmt=True)}\r\n".encode()
-
-    async def drain(self, within_s: float) -> bool:
-        """Accept nothing more, answer what is in hand, close. False when some had to be cut off."""
-        self.draining = True
-        if self.server is not None:
-            self.server.close()
-        end_s = monotonic() + within_s
-        idle_end_s = min(end_s, monotonic() + DRAIN_IDLE_S)
-        while self.connections and monotonic() < end_s:
-            if monotonic() >= idle_end_s:
-                for connection in tuple(self.connections):
-                    connection.close_if_idle()
-            await asyncio.sleep(0.02)
-        clean = not any(connection.active for connection in self.connections)
-        for connection in tuple(self.connections):
-            connection.abort()
-        if self.sweeper is not None:
-            self.sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.sweeper
-        return clean
-
-
 class Connection(asyncio.Protocol):
-    def __init__(self, server: HttpServer):
+    def __init__(self, server: "HttpServer"):
         self.server = server
         self.application = server.application
         self.parser = httptools.HttpRequestParser(self)

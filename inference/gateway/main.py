@@ -13,8 +13,8 @@ import uvloop
 from inference.config import BadSetting, Config
 from inference.gateway.admin import Admin
 from inference.gateway.gateway import Gateway
-from inference.gateway.http import HttpServer
 from inference.gateway.processes import PERIOD_S, Children, ReportLine, reserve_port
+from inference.gateway.server import HttpServer
 from inference.lifeline import watch_lifeline
 from inference.log import configure_log, get_log
 from inference.transport.tls import CA, client_context

@@ -50,7 +50,7 @@ class Children:
         self.reports: dict[int, ProcessReport] = {}  # of living children
         self.retired: list[ProcessReport] = []  # at most one: the sum of those that ended
         self.processes: dict[int, asyncio.subprocess.Process] = {}
-        self.stopping = False
+        self.stopping = asyncio.Event()
         self.lifeline_read, self.lifeline_write = lifeline.open_lifeline()
 
     def report(self) -> ProcessReport:
@@ -60,7 +60,7 @@ class Children:
         """Keep all children running until asked to stop; then let them drain."""
         keepers = [asyncio.create_task(self.keep(number), name=f"child {number}") for number in range(self.count)]
         await stop.wait()
-        self.stopping = True
+        self.stopping.set()
         for process in self.processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -77,10 +77,10 @@ class Children:
 
     async def keep(self, number: int) -> None:
         pause_s = RESTART_FIRST_S
-        while not self.stopping:
+        while not self.stopping.is_set():
             began_s = monotonic()
             code = await self.run_child(number)
-            if self.stopping:
+            if self.stopping.is_set():
                 return
             pause_s = RESTART_FIRST_S if monotonic() - began_s > STEADY_S else min(RESTART_LAST_S, pause_s * 2)
             log.error("gateway_child_ended", child=number, exit_code=code, restart_in_s=pause_s)
@@ -97,7 +97,7 @@ class Children:
                 stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
         self.processes[number] = process
-        if self.stopping:
+        if self.stopping.is_set():
             process.terminate()
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_REPORT_BYTES)
         try:

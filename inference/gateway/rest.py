@@ -14,7 +14,7 @@ from inference.errors import BadInput, MethodNotAllowed, MissingKey, NotReady, P
 from inference.gateway.dataplane import Answer, Call, Dataplane
 from inference.gateway.eager import Eager
 from inference.gateway.errors import INTERNAL, error_response
-from inference.gateway.http import Request, Response, Running
+from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.keys import may_call, require_model, require_scope
 from inference.log import get_log
 from inference.policy.routing import Facts

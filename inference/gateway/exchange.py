@@ -1,0 +1,46 @@
+"""What an HTTP connection and an application say to each other."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from inference.errors import SwitchyardError
+
+
+class Request:
+    """One parsed request. Header names are lower-case bytes; of a repeated header the last counts."""
+
+    __slots__ = ("arrived_s", "body", "headers", "http_1_0", "keep_alive", "method", "principal", "url")
+
+    def __init__(self, url: bytes):
+        self.url = url
+        self.method = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.http_1_0 = False
+        self.keep_alive = True
+        self.arrived_s = 0.0
+        self.principal: Any = None
+
+
+class Response(Struct):
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"application/json"
+    headers: bytes = b""  # more lines, each with its end
+
+
+class Running(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Application(Protocol):
+    def admit(self, request: Request) -> None:
+        """Look at the head before the body is read. Raises SwitchyardError to refuse it."""
+
+    def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+        """Answer by `respond`, at once or later; what is returned is cancelled when the client hangs up."""
+
+    def refusal(self, error: SwitchyardError) -> Response:
+        """The answer to a request that could not be read."""

@@ -1,0 +1,77 @@
+"""One request at one unit, and what a queue knows of a replica."""
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from inference.errors import DeadlinePassed, SwitchyardError
+from inference.protocol.messages import Tensor
+
+if TYPE_CHECKING:
+    from inference.gateway.batcher import UnitQueue
+
+
+class Slot(Protocol):
+    """A replica as the queue sees it."""
+
+    replica: str
+    on_cuda: bool
+    credits: int
+    in_flight_rows: int
+    max_rows: int
+
+    def send(self, works: list["Work"], rows: int) -> None: ...
+
+    def cancel(self, work: "Work") -> None: ...
+
+    def want(self, requests: int) -> None: ...
+
+    @property
+    def busy(self) -> bool: ...
+
+
+class UnitAnswer(Struct, gc=False):
+    """What one unit made of one request."""
+
+    tensors: list[Tensor]
+    queue_s: float
+    compute_s: float  # the batch's time in the model, as the worker measured it
+    compute_share_ns: int  # of it, this request's rows' share
+
+
+class Work:
+    """One request at one unit, from when it waits until it is answered."""
+
+    __slots__ = ("deadline_s", "deaths", "future", "killers", "queue", "queued_s", "rows", "sent_s", "slot", "tensors")
+
+    def __init__(self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float):
+        self.queue = queue
+        self.tensors = tensors
+        self.rows = rows
+        self.deadline_s = deadline_s
+        self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
+        self.queued_s = now_s
+        self.sent_s = 0.0
+        self.slot: Slot | None = None  # where it runs; None: it waits
+        self.deaths = 0
+        self.killers: set[str] = set()
+
+    def expire(self) -> None:
+        where = "in the model" if self.slot is not None else "in the queue"
+        waited_s = monotonic() - self.queued_s
+        self.fail(DeadlinePassed(f"The deadline passed after {waited_s:.3f} s {where}. Send a longer X-Timeout-Ms."))
+
+    def fail(self, error: SwitchyardError) -> None:
+        if not self.future.done():
+            self.leave()
+            self.future.set_exception(error)
+
+    def leave(self) -> None:
+        """Stop counting as waiting or running; nobody is interested in it any more."""
+        if self.slot is not None:
+            self.slot.cancel(self)
+        else:
+            self.queue.waiting_count -= 1
+            self.queue.waiting_rows -= self.rows
