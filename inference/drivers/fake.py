@@ -4,6 +4,8 @@ It keeps every promise of the Driver contract and adds hands to move its world: 
 Nothing happens by itself, so a test decides what is seen when.
 """
 
+from collections.abc import Iterable
+
 from inference.drivers.base import Gone, Job, Running
 from inference.status import ReplicaState, WorkerStatus
 
@@ -88,6 +90,9 @@ class FakeDriver:
     def hang(self, replica: str) -> None:
         """It lives, says nothing more, and hears no request to stop."""
         self.hung.add(replica)
+
+    def follow(self, running: Iterable[Running]) -> None:
+        """It is its own pulse: all heartbeats are at hand."""
 
     def beats(self) -> dict[str, tuple[WorkerStatus, float]]:
         """The last heartbeat of each worker, and when it came."""
