@@ -8,6 +8,7 @@ from collections import deque
 from msgspec import Struct
 
 from inference.errors import SwitchyardError
+from inference.transport.credits import SETTLE_S
 from inference.transport.frames import BadFrame, ClientHello, Frame, FrameReader
 
 READ_BYTES = 64 * 1024  # below malloc's mmap threshold; a large frame in the making is read in larger pieces
@@ -26,6 +27,7 @@ class Limits(Struct, frozen=True):
     introduction_s: float = 5.0  # from connecting to HELLO
     stall_s: float = 30.0  # without progress of a frame begun, or of bytes to be sent
     connections: int = 256  # of one server
+    settle_s: float = SETTLE_S  # see credits
     unsent_bytes: int = 256 * 1024 * 1024  # a peer that leaves more unread is read no further
 
 

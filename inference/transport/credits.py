@@ -3,13 +3,13 @@
 A slot is a batch that the worker holds, running or next in line. While one gateway is connected all slots rest with it,
 so it never asks. With several, a credit rests with who used it last; one that has work and no credit says how much, and
 gets the next free slot in turn, or a credit that rests unused elsewhere. A credit just granted on request is left alone
-for `SETTLE_S`: its DATA is probably on the way.
+for `settle_s`: its DATA is probably on the way.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-SETTLE_S = 0.005
+SETTLE_S = 0.02
 
 
 @dataclass(slots=True)
@@ -19,8 +19,8 @@ class Account:
     waiting: int = 0  # requests it says it has waiting
     granted_at_s: float = 0.0
 
-    def may_lose(self, now_s: float) -> bool:
-        return self.credits > 0 and (not self.waiting or now_s - self.granted_at_s >= SETTLE_S)
+    def may_lose(self, granted_before_s: float) -> bool:
+        return self.credits > 0 and (not self.waiting or self.granted_at_s <= granted_before_s)
 
 
 class Overdrawn(Exception):
@@ -30,8 +30,9 @@ class Overdrawn(Exception):
 class Credits:
     """Give out at most `slots` credits among holders. Every change returns moves: holder → credits to add."""
 
-    def __init__(self, slots: int = 0) -> None:
+    def __init__(self, slots: int = 0, settle_s: float = SETTLE_S) -> None:
         self.slots = slots  # 0 while not ready and while draining: nothing new is granted
+        self.settle_s = settle_s
         self.limit = slots  # batches one holder may ever have here at once
         self.accounts: dict[Hashable, Account] = {}  # in turn: who was granted or used one last stands last
         self.last: Hashable | None = None  # who used a slot last; free ones rest there
@@ -84,7 +85,8 @@ class Credits:
         free = self.slots - sum(max(account.credits, 0) + account.busy for account in self.accounts.values())
         for holder in [holder for holder, account in self.accounts.items() if self.is_waiting(account)]:
             if free <= 0:
-                loser = next((other for other, account in self.accounts.items() if account.may_lose(now_s)), None)
+                before_s = now_s - self.settle_s
+                loser = next((other for other, account in self.accounts.items() if account.may_lose(before_s)), None)
                 if loser is None:
                     break
                 self.move(moves, loser, -1)
@@ -115,4 +117,4 @@ class Credits:
         if len(self.accounts) < 2 or not any(map(self.is_waiting, self.accounts.values())):
             return None
         held = [account.granted_at_s for account in self.accounts.values() if account.credits > 0]
-        return min(held) + SETTLE_S if held else None
+        return min(held) + self.settle_s if held else None

@@ -78,7 +78,7 @@ class Server:
         self.limits = limits
         self.hello = hello
         self.context = context
-        self.credits = Credits()
+        self.credits = Credits(settle_s=limits.settle_s)
         self.connections: set[Connection] = set()
         self.inbox: deque[Batch] = deque()
         self.batches: dict[tuple[Connection, int], Batch] = {}  # received and not answered
@@ -98,7 +98,7 @@ class Server:
         self.send_moves(self.credits.open(slots, time.monotonic()))
 
     def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody waits any more
             self.wake_write.send(b"\0")
 
     def turn(self, timeout_s: float) -> None:

@@ -37,7 +37,10 @@ def open_sampler(device: str, threads: int, visible_gpus: str = "") -> Sampler:
     if not device.startswith("cuda"):
         return CpuSampler(threads)
     try:
-        return NvmlSampler(device, visible_gpus)
+        import pynvml
+
+        pynvml.nvmlInit()
+        return NvmlSampler(pynvml, nvml_handle(pynvml, int(device.partition(":")[2] or 0), visible_gpus))
     except Exception as error:
         return NoSampler(device, f"NVML is not usable: {error}"[:200])
 
@@ -74,13 +77,10 @@ class CpuSampler:
 class NvmlSampler:
     """One GPU, or one MIG slice of it, which has memory but no utilisation."""
 
-    def __init__(self, device: str, visible_gpus: str) -> None:
-        import pynvml
-
-        pynvml.nvmlInit()
-        self.nvml = pynvml
-        self.handle = nvml_handle(pynvml, int(device.partition(":")[2] or 0), visible_gpus)
-        name = pynvml.nvmlDeviceGetName(self.handle)
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self.nvml = nvml
+        self.handle = handle
+        name = nvml.nvmlDeviceGetName(handle)
         self.name = name.decode() if isinstance(name, bytes) else str(name)
 
     def read(self) -> DeviceReadings:

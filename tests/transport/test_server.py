@@ -73,7 +73,7 @@ def test_a_batch_with_several_items_and_large_tensors_comes_back_whole(echo) -> 
 
 
 def test_two_gateways_that_want_are_served_in_turn(echo) -> None:
-    worker = echo(slots=1)
+    worker = echo(slots=1, limits=Limits(settle_s=60))  # however slowly this test is run
     with worker.connect("a") as a, worker.connect("b") as b:
         a.wait_for_credit()
         worker.hold()

@@ -1,5 +1,6 @@
 """A worker process, from the job on stdin to its exit code, over its real socket."""
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_heartbeats_tell_the_life_of_the_replica(replica) -> None:
     assert 0 < max(status.device_use.value or 0 for status in seen) <= 100
     assert last.memory_used_bytes.value < last.memory_total_bytes.value
     assert last.device_name
+
+
+def test_a_worker_that_loads_says_so_all_the_time_and_stops_at_once_when_told(replica, short_tmp: Path) -> None:
+    job = make_job(short_tmp, tiny_version(short_tmp / "store"))
+    (short_tmp / "cache").mkdir()
+    with (short_tmp / "cache" / f"{job.version.artifact.digest}.filling").open("w") as filling:
+        fcntl.flock(filling, fcntl.LOCK_EX)  # so the artifact never comes
+        worker = replica(job=job)
+        with worker.connect(role=Role.CONTROLLER, digest="") as controller, worker.connect() as early:
+            assert [controller.heartbeat().state.value for _ in range(3)][1:] == ["loading", "loading"]
+            assert early.credits == 0
+            worker.process.terminate()
+            assert worker.process.wait(5) == 0
+    assert not worker.socket.exists()
 
 
 def test_a_stuck_model_is_a_silent_worker(replica) -> None:
@@ -192,16 +207,20 @@ def mapped_files(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
-@pytest.mark.parametrize("end", ["eof", "sigterm", "lifeline"])
+def test_a_worker_whose_starter_ends_before_it_gave_a_job_ends_quietly() -> None:
+    process = start_worker(None)
+    process.stdin.close()
+    assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("end", ["sigterm", "lifeline"])
 def test_a_spare_that_is_not_needed_ends_quietly(lifeline, end: str) -> None:
     read_end, write_end = lifeline
     spare = start_worker(None, "--spare", lifeline=read_end)
     try:
         wait_until(lambda: b"worker" in Path(f"/proc/{spare.pid}/cmdline").read_bytes())
         wait_until(lambda: "numpy" in mapped_files(spare.pid), deadline_s=30, why="it is up")
-        if end == "eof":
-            spare.stdin.close()
-        elif end == "sigterm":
+        if end == "sigterm":
             spare.terminate()
         else:
             os.close(write_end)
