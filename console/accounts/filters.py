@@ -31,6 +31,7 @@ class AuditFilter(StrictFilterSet):
 
 
 class UserFilter(StrictFilterSet):
+    ordering = filters.OrderingFilter(fields=["username", "role", "date_joined", "last_login"])
     role = filters.MultipleChoiceFilter(choices=Role.choices)
     is_active = filters.BooleanFilter()
     q = filters.CharFilter(method="search", help_text=SEARCH_HELP)
@@ -44,6 +45,7 @@ class UserFilter(StrictFilterSet):
 
 
 class ApiKeyFilter(StrictFilterSet):
+    ordering = filters.OrderingFilter(fields=["name", "created_at", "expires_at", "last_used_at"])
     state = filters.ChoiceFilter(choices=[("active", "Active"), ("ended", "Revoked or expired")], method="by_state")
     owner = filters.CharFilter(field_name="owner__username", lookup_expr="iexact")
     q = filters.CharFilter(method="search", help_text=SEARCH_HELP)

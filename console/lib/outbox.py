@@ -130,7 +130,7 @@ def publish_mark(mark: OutboxMark) -> Published:
 
 
 def sweep_outbox() -> Sweep:
-    """Publish what is pending, oldest first, with what Redis lost and what is due for a refresh. Never raises."""
+    """Publish what is pending, oldest first, with what Redis lost and what is due. Redis away is no error here."""
     result = Sweep()
     try:
         notice_lost_redis()

@@ -14,6 +14,7 @@ from console.accounts.models import AuditEvent
 from console.accounts.selectors import get_audit_event, list_audit
 from console.accounts.services import verify_chain
 from console.lib.api_docs import NOT_FOUND
+from console.lib.csv_export import CsvList
 from console.lib.pagination import EventCursor
 
 
@@ -36,7 +37,7 @@ class ChainSerializer(serializers.Serializer[Any]):
 
 
 @extend_schema_view(get=extend_schema(summary="List what was done, newest first"))
-class Audit(generics.ListAPIView[AuditEvent]):
+class Audit(CsvList[AuditEvent]):
     queryset = AuditEvent.objects.none()
     serializer_class = AuditSerializer
     filterset_class = AuditFilter

@@ -16,6 +16,7 @@ from console.accounts.services import create_api_key, revoke_api_key, rotate_api
 from console.accounts.services.keys import KEEP, NewKey
 from console.lib.actors import actor_of
 from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, IF_MATCH, INVALID, NOT_FOUND, STALE
+from console.lib.csv_export import CsvList
 from console.lib.etag import check_match, etag_of, with_etag
 from console.lib.idempotency import Idempotent
 from console.lib.rights import READ
@@ -79,7 +80,7 @@ def show_new(request: Request, new: NewKey) -> Response:
 
 
 @extend_schema_view(get=extend_schema(summary="List API keys: one's own; an admin sees everyone's"))
-class ApiKeys(Idempotent, generics.ListAPIView[ApiKey]):
+class ApiKeys(Idempotent, CsvList[ApiKey]):
     queryset = ApiKey.objects.none()
     serializer_class = ApiKeySerializer
     filterset_class = ApiKeyFilter

@@ -15,6 +15,7 @@ from console.accounts.selectors import get_user, list_users
 from console.accounts.services import create_user, deactivate_user, update_user
 from console.lib.actors import actor_of
 from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, IF_MATCH, INVALID, NOT_FOUND, STALE
+from console.lib.csv_export import CsvList
 from console.lib.etag import check_match, etag_of, with_etag
 from console.lib.idempotency import Idempotent
 from console.lib.rights import ADMIN, ROLE_RIGHTS
@@ -61,7 +62,7 @@ def etag(user: User) -> str:
 
 
 @extend_schema_view(get=extend_schema(summary="List people"))
-class Users(Idempotent, generics.ListAPIView[User]):
+class Users(Idempotent, CsvList[User]):
     queryset = User.objects.none()
     serializer_class = UserSerializer
     filterset_class = UserFilter

@@ -1,5 +1,7 @@
 """The REST edge of people, keys and the record, and the conventions it shares with every other."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -228,6 +230,21 @@ def test_the_record_pages_by_cursor_and_filters(api):
     one = second["results"][0]["id"]
     assert api.get(f"/api/v1/audit/{one}/").json()["id"] == one
     assert api.get("/api/v1/audit/01NOSUCH/").status_code == 404
+
+
+def test_the_filtered_record_comes_as_csv_whole(api):
+    for number in range(3):
+        make_key(api, name="=1+1" if number else "plain")
+    answer = api.get("/api/v1/audit/?action=api_key.create&page_size=1", headers={"Accept": "text/csv"})
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert "switchyard-audit.csv" in answer["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert [json.loads(row["after"])["name"] for row in rows] == ["=1+1", "=1+1", "plain"]
+    keys = api.get(KEYS + "?ordering=created_at", headers={"Accept": "text/csv"}).content.decode()
+    names = [row["name"] for row in csv.DictReader(io.StringIO(keys))]
+    assert names == ["plain", "'=1+1", "'=1+1"], "no cell is a formula"
+    wrong = api.get("/api/v1/audit/?nonsense=1", headers={"Accept": "text/csv"})
+    assert (wrong.status_code, json.loads(wrong.content)["code"]) == (400, "unknown_parameter")
 
 
 def test_the_chain_can_be_checked(api):
