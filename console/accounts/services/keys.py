@@ -64,6 +64,7 @@ def create_api_key(
     reason: str = "",
 ) -> NewKey:
     """Make a key for `owner` (by default the actor). Nobody gives a key more than they may do themselves."""
+    check_key_may(actor)
     owner = owner or actor.person
     if owner is None:
         raise Invalid.field("owner", "Say whose key this is: the system has no keys of its own.")
@@ -186,6 +187,11 @@ def check_key(
 def check_may_manage(actor: Actor, key: ApiKey) -> None:
     if key.owner != actor.person and not can(actor, ADMIN):
         raise NotAllowed(f"The key {key.name!r} belongs to {key.owner.username}.", required_role="admin")
+    check_key_may(actor)
+
+
+def check_key_may(actor: Actor) -> None:
+    """A key must not outlive itself by making or rotating keys, unless it was made for such work."""
     if actor.actor_kind == "key" and not can(actor, ADMIN):
         raise NotAllowed("A key manages keys only with the scope 'admin'.", required_role="admin")
 

@@ -89,7 +89,7 @@ def deactivate_user(*, actor: Actor, user: User, seen: int, reason: str = "") ->
 
 @transaction.atomic
 def set_password(*, actor: Actor, user: User, password: str, reason: str = "") -> None:
-    if actor.person != user:
+    if actor.actor_kind != "user" or actor.person != user:
         check_right(actor, ADMIN)
     check_user(user, password)
     user.set_password(password)

@@ -16,6 +16,7 @@ from console.accounts.services import (
     note_key_use,
     revoke_api_key,
     rotate_api_key,
+    set_password,
     update_api_key,
     update_user,
 )
@@ -127,6 +128,19 @@ def test_others_keys_are_not_mine_to_touch(viewer, operator):
     key = create_api_key(actor=operator, name="ci", scopes=["infer"]).key
     with pytest.raises(NotAllowed, match="belongs to omar"):
         revoke_api_key(actor=viewer, key=key)
+
+
+def test_a_key_cannot_prolong_itself(operator, admin):
+    key = create_api_key(actor=operator, name="ci", scopes=["infer", "operate"]).key
+    for attempt in (
+        lambda: create_api_key(actor=key, name="heir", scopes=["infer"]),
+        lambda: rotate_api_key(actor=key, key=key),
+        lambda: set_password(actor=key, user=operator, password="another long secret"),
+    ):
+        with pytest.raises(NotAllowed):
+            attempt()
+    root = create_api_key(actor=admin, name="provisioning", scopes=["admin"]).key
+    assert create_api_key(actor=root, name="client", scopes=["infer"], owner=operator).key.owner == operator
 
 
 def test_use_is_noted_at_most_once_a_minute(operator, django_assert_num_queries):
