@@ -103,8 +103,11 @@ class Machine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.await_model())
             group.create_task(self.bring_up(Program("console", serve, console_ready)))
+        async with asyncio.TaskGroup() as group:
             group.create_task(self.bring_up(Program("monitor", manage("monitor"), probes.at_once)))
-            group.create_task(self.bring_up(Program("jobs", manage("jobs"), probes.at_once)))
+            # Last and nice: exports and training would take the cores that the first answer is waiting for.
+            jobs = ("nice", "-n", "10", *manage("jobs"))
+            group.create_task(self.bring_up(Program("jobs", jobs, probes.at_once)))
 
     async def await_model(self) -> None:
         """Ready means an answer, not a process: the first model is asked until it gives one."""
