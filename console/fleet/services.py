@@ -14,8 +14,8 @@ from console.lib import outbox
 from console.lib.actors import Actor
 from console.lib.errors import Invalid, StaleWrite
 
-DEVICE = re.compile(r"^(cpu|cuda:\d{1,2})$")
-NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
+DEVICE = re.compile(r"^(cpu|cuda:\d{1,2})\Z")
+NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}\Z")
 MAX_WORKERS = 512
 MAX_SPARES = 8
 

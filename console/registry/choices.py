@@ -4,9 +4,9 @@ import re
 
 from django.db import models
 
-NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
-ALIAS_PATTERN = re.compile(r"^[\w\-]{1,63}$", re.ASCII)
-RESERVED_ALIAS = re.compile(r"^(latest|v\d+|\d+)$", re.IGNORECASE)  # these already mean a version
+NAME_PATTERN = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}\Z")
+ALIAS_PATTERN = re.compile(r"^[\w\-]{1,63}\Z", re.ASCII)
+RESERVED_ALIAS = re.compile(r"^(latest|v\d+|\d+)\Z", re.IGNORECASE)  # these already mean a version
 STABLE = "stable"  # moved only by serving.services.set_stable_version, together with the traffic
 
 

@@ -16,12 +16,14 @@ def list_models(*, query: str = "", tag: str = "", archived: bool = False) -> Qu
     if tag:
         # Tags are short and few; a JSON `contains` look-up does not exist on SQLite.
         found = found.filter(tags__icontains=f'"{tag}"')
-    return found.annotate(version_count=Count("versions")).prefetch_related("aliases__version")
+    # A grouped query forgets the model's own order.
+    return found.annotate(version_count=Count("versions")).prefetch_related("aliases__version").order_by("name")
 
 
 def all_models() -> QuerySet[Model]:
     """Archived ones too, for a filter to choose from."""
-    return Model.objects.annotate(version_count=Count("versions", distinct=True)).prefetch_related("aliases__version")
+    counted = Model.objects.annotate(version_count=Count("versions"))
+    return counted.prefetch_related("aliases__version").order_by("name")
 
 
 def get_model(name: str) -> Model:

@@ -19,7 +19,7 @@ from console.lib.actors import SYSTEM
 from console.lib.errors import ConsoleError, Invalid, InvalidTransition
 from console.registry import archives, store
 from console.registry.archives import Unpacked
-from console.registry.choices import VersionState
+from console.registry.choices import Format, VersionState
 from console.registry.hashing import hash_files
 from console.registry.models import Artifact, ArtifactFile, Upload, Version
 from console.registry.programs import ProgramFailed, ProgramLimits, Progress, run_program
@@ -170,7 +170,8 @@ def inspect(folder: Path, version: Version, given: VersionFile, progress: Progre
         progress(50 + 40 * min(1.0, waited_s / 60), "Reading the format and signature")
 
     with tempfile.TemporaryDirectory() as beside:
-        if signature := signature_for_inspection(given):
+        signature = signature_for_inspection(given)
+        if signature is not None and Format(version.format).runs_code:  # the other formats declare their own
             path = Path(beside) / "signature.json"
             path.write_bytes(spec.encode(signature))
             arguments += ["--signature", str(path)]
