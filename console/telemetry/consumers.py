@@ -271,9 +271,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
                     self.mailbox.say_gap(subscription, subscription.seq + 1, subscription.seq + 1)
                     continue
                 subscription.through = event["t"]
-                for step, start, point in event["points"]:
+                for step, start, known, point in event["points"]:
                     if step == subscription.params.step:
-                        self.mailbox.put_point(subscription, {"t": start, "s": subscription.params.pick(point)})
+                        self.mailbox.put_point(
+                            subscription, {"t": start, "k": int(known), "s": subscription.params.pick(point)}
+                        )
         except SlowConsumer:
             await self.say_bye(wire.SLOW)
         self.has_mail.set()

@@ -237,10 +237,13 @@ def model_states(rings: Rings, through: int) -> dict[str, dict[str, Any]]:
 
 
 def metric_points(rings: Rings, readings: WorkerRings, changed: Iterable[int], through: int) -> list[list[Any]]:
-    """[step, time, {by: {name: value}}] for each bucket that changed; the last second and its 10 s always count."""
+    """[step, time, known, {by: {name: value}}] of each bucket that changed; the last second and its 10 s always count.
+
+    `known`: a gateway reported in it, so that a count without a value is 0.
+    """
     seconds = sorted({*changed, through})
     return [
-        [step, start, point_of(rings, readings, start, step)]
+        [step, start, any(rings.window(start, start + step)), point_of(rings, readings, start, step)]
         for step in LIVE_STEPS
         for start in sorted({second - second % step for second in seconds})
     ]

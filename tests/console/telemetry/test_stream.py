@@ -240,7 +240,7 @@ async def test_a_missed_frame_is_said_as_a_gap_and_mended_by_asking_anew(socket,
     layer, group = get_channel_layer(), live.group_of_channel("metrics")
 
     async def frame(first, last):
-        points = [[1, last, {"none": {"requests|all": 5.0}}]]
+        points = [[1, last, True, {"none": {"requests|all": 5.0}}]]
         await layer.group_send(
             group, {"type": "live.points", "ch": "metrics", "t0": first, "t": last, "points": points}
         )
