@@ -230,7 +230,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["console.lib.throttle.PerActor"],
     "DEFAULT_PAGINATION_CLASS": "console.lib.pagination.CountedPages",
     "DEFAULT_FILTER_BACKENDS": ["console.lib.filters.StrictFilterBackend"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["console.lib.json_parser.BoundedJson"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "console.lib.api_errors.handle_exception",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",

@@ -94,6 +94,17 @@ def test_unreadable_json_is_400_and_another_type_415(api):
     assert api.generic("POST", KEYS, b"a=1", content_type="application/x-www-form-urlencoded").status_code == 415
 
 
+@pytest.mark.parametrize("body", [b'{"name":' + b"[" * 1_000_000, b'{"name": NaN}', b'"\xff"', b"[]", b"null", b""])
+def test_no_body_is_an_error_of_ours(api, body):
+    assert api.generic("POST", KEYS, body, content_type="application/json").status_code in (400, 422)
+
+
+@pytest.mark.parametrize("name", ["\x00", "\ud800", "x" * 10_000, {"a": 1}, None])
+def test_no_name_is_an_error_of_ours(api, name):
+    answer = api.generic("POST", KEYS, json.dumps({"name": name, "scopes": ["infer"]}), content_type="application/json")
+    assert answer.status_code == 422
+
+
 def test_an_unknown_parameter_is_400_and_says_what_there_is(api):
     answer = api.get(KEYS + "?stat=active")
     assert (answer.status_code, answer.json()["code"]) == (400, "unknown_parameter")
