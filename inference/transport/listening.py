@@ -1,6 +1,7 @@
 """Addresses that a worker listens on: a unix socket of its owner alone, or TCP for TLS between machines."""
 
 import socket
+import ssl
 from pathlib import Path
 
 BACKLOG = 256
@@ -32,6 +33,23 @@ def listen_unix(path: Path) -> socket.socket:
     sock.bind(str(path))
     path.chmod(0o600)  # before listen(): until then nobody can connect
     sock.listen(BACKLOG)
+    return sock
+
+
+def accept_one(listener: socket.socket, context: ssl.SSLContext | None) -> socket.socket | None:
+    """A connection, not blocking and its TLS handshake still to come; None when the peer gave up meanwhile."""
+    try:
+        sock, _ = listener.accept()
+    except OSError:
+        return None
+    try:
+        sock.settimeout(0)
+        if context is not None:
+            keep_alive(sock)
+            sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    except OSError:
+        sock.close()
+        return None
     return sock
 
 

@@ -38,7 +38,7 @@ from inference.transport.frames import (
     decode_header,
     pack,
 )
-from inference.transport.listening import keep_alive
+from inference.transport.listening import accept_one
 
 MAX_ITEMS = 4096  # in one batch
 CROSSING_S = 0.25  # after DRAIN, how long DATA that was already on its way may still come in
@@ -128,17 +128,12 @@ class Server:
                     self.drop(connection, error)
 
     def accept(self) -> None:
-        try:
-            sock, _ = self.listener.accept()
-        except OSError:  # the peer gave up meanwhile, or no descriptor is left: it tries again
+        sock = accept_one(self.listener, self.context)
+        if sock is None:
             return
         if len(self.connections) >= self.limits.connections:
             sock.close()
             return
-        sock.settimeout(0)
-        if self.context is not None:
-            keep_alive(sock)
-            sock = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         connection = Connection(sock, self.limits, time.monotonic())
         self.connections.add(connection)
         self.selector.register(sock, selectors.EVENT_READ, connection)
@@ -156,7 +151,7 @@ class Server:
 
     def watch(self, connection: Connection) -> None:
         """Ask the selector for what this connection waits for now."""
-        if connection not in self.connections:
+        if connection not in self.connections:  # dropped while its own frames were served
             return
         events = selectors.EVENT_READ if connection.takes_more else 0
         events |= selectors.EVENT_WRITE if connection.wants_write else 0
@@ -269,7 +264,7 @@ class Server:
         if connection not in self.connections:
             return
         if isinstance(error, BadFrame):
-            log.warning("connection refused", reason=str(error))
+            log.warning("connection_refused", reason=str(error))
             with contextlib.suppress(OSError, Hangup):  # tell the peer why, if it still listens
                 connection.write(pack(Kind.DRAIN, Drain(str(error))))
         self.connections.discard(connection)

@@ -79,6 +79,7 @@ class Execution:
         self.batch = batch
         self.clock = clock
         self.took = Timings()
+        self.failed = False  # the model raised, and the log has its stack
         self.outcomes: list[Outcome] = [[] for _ in batch.items]
 
     def run(self) -> tuple[list[ItemResult], list[bytes | memoryview]]:
@@ -125,7 +126,7 @@ class Execution:
                 works = [other for other in works if other is not work]
             except Exception as error:
                 if len(works) == 1:
-                    self.outcomes[works[0].index] = explain(error, self.batch.number)
+                    self.outcomes[works[0].index] = self.explain(error)
                 else:
                     self.run_alone(works)
                 return
@@ -135,7 +136,7 @@ class Execution:
                 return
 
     def run_alone(self, works: list[Work]) -> None:
-        log.warning("batch failed, trying its items one by one", batch=self.batch.number, items=len(works))
+        log.warning("batch_tried_one_by_one", batch=self.batch.number, items=len(works))
         for work in works:
             try:
                 self.check_wanted(work.index)
@@ -162,12 +163,25 @@ class Execution:
             ran = time.perf_counter_ns()
             took.infer_ns += ran - collated
         outputs = check_outputs(outputs, sum(rows), pipeline.outputs)
+        if self.empty is not new_array:
+            outputs = own_memory(outputs, arrays)
         shares: list[Outcome] = list(split(outputs, rows, pipeline.outputs, own_lengths(items, pipeline.inputs)))
         for spec in pipeline.outputs:
             if spec.finite:
                 refuse_infinite(shares, rows, finite_rows(outputs[spec.name], spec.datatype), spec.name)
         took.split_ns += time.perf_counter_ns() - ran
         return shares
+
+    def explain(self, error: Exception) -> SwitchyardError:
+        """What a client may know of an error: ours as it is, any other by its kind. The log has the rest."""
+        if isinstance(error, BadInput):
+            return error
+        # One stack a batch: a model that is broken for every input must not bury the log.
+        log.error("model_failed", batch=self.batch.number, exc_info=None if self.failed else error, error=repr(error))
+        self.failed = True
+        if isinstance(error, SwitchyardError):
+            return error
+        return ModelFailed(f"The model failed on this input ({type(error).__name__}). The worker's log says more.")
 
     def results(self) -> tuple[list[ItemResult], list[bytes | memoryview]]:
         start = time.perf_counter_ns()
@@ -198,6 +212,14 @@ def group(works: Sequence[Work], max_rows: int, specs: Sequence[TensorSpec]) -> 
     return groups
 
 
+def own_memory(outputs: Arrays, arrays: Arrays) -> Arrays:
+    """Copies of outputs that are views of the memory we collated into: the next group is written there."""
+    return {
+        name: values.copy() if any(np.may_share_memory(values, array) for array in arrays.values()) else values
+        for name, values in outputs.items()
+    }
+
+
 def at_row(works: Sequence[Work], row: int) -> tuple[Work, int]:
     """The item that row `row` of the batch belongs to, and the row in it."""
     for work in works:
@@ -215,16 +237,6 @@ def refuse_infinite(shares: list[Outcome], rows: Sequence[int], finite: np.ndarr
         if not finite[start : start + count].all():
             shares[index] = OutputNotFinite(f"The model gave NaN or infinity in output {name!r} for this input.")
         start += count
-
-
-def explain(error: Exception, batch: int) -> SwitchyardError:
-    """What a client may know of an error: ours as it is, any other by its kind. The log has the rest."""
-    if isinstance(error, BadInput):
-        return error
-    log.error("model failed", batch=batch, error=type(error).__name__, exc_info=error)
-    if isinstance(error, SwitchyardError):
-        return error
-    return ModelFailed(f"The model failed on this input ({type(error).__name__}). The worker's log says more.")
 
 
 def is_device_lost(error: BaseException | None) -> bool:

@@ -165,7 +165,7 @@ def is_checked(artifact: Artifact, folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except CorruptArtifact as error:
-        log.warning("cached artifact is damaged, taking it from the store again", reason=str(error))
+        log.warning("cached_artifact_damaged", reason=str(error))
         return False
     if stamps != stamps_of(artifact, folder):
         write_checked(artifact, folder)

@@ -65,7 +65,7 @@ class Loop:
             while not done.is_set():
                 self.turn()
                 if self.stop.reason:
-                    log.info("stopped while loading", reason=self.stop.reason)
+                    log.info("stopped_while_loading", reason=self.stop.reason)
                     abandon()
                     os._exit(0)  # the main thread may be deep in a library that hears nothing
 
@@ -94,4 +94,4 @@ class Loop:
                 self.enter(ReplicaState.DRAINING, self.stop.reason)
                 give_up_s = time.monotonic() + self.drain_s
         if server.batches:
-            log.warning("stopped before everything was answered", batches=len(server.batches), drain_s=self.drain_s)
+            log.warning("stopped_with_work_left", batches=len(server.batches), drain_s=self.drain_s)

@@ -4,6 +4,7 @@ With `--spare` torch is imported before the line comes, so a replica started fro
 """
 
 import argparse
+import faulthandler
 import os
 import sys
 
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
         config = Config.from_env()
     except BadSetting as error:
         parser.error(str(error))
+    faulthandler.enable()  # a crash in native code leaves its Python stack in the log
     configure_log("worker", config.log_format, config.log_level)
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # so that cuda:k is the GPU that NVML counts as k
     stop = Stop()
@@ -43,7 +45,7 @@ def main(argv: list[str]) -> int:
     try:
         job = decode(line, Job)
     except BadDocument as error:
-        get_log().error("the job is not valid", reason=str(error))
+        get_log().error("job_refused", reason=str(error))
         return EXIT_BAD_JOB
     job = msgspec.structs.replace(job, threads=job.threads or len(os.sched_getaffinity(0)))
     set_threads(job.threads)

@@ -39,12 +39,12 @@ def run_replica(job: Job, config: Config, stop: Stop) -> int:
     try:
         unit = find_unit(job)
     except BadDocument as error:
-        log.error("the job is not valid", reason=str(error))
+        log.error("job_refused", reason=str(error))
         return EXIT_BAD_JOB
     try:
         server = open_server(job, unit)
     except (OSError, SwitchyardError) as error:
-        log.error("cannot listen", address=job.address, reason=str(error))
+        log.error("cannot_listen", address=job.address, reason=str(error))
         return EXIT_FAILED
     stop.on_request = server.wake
     run_file = write_run_file(job)
@@ -62,11 +62,11 @@ def run_replica(job: Job, config: Config, stop: Stop) -> int:
     except DeviceLost as error:
         return give_up(loop, str(error), EXIT_DEVICE_LOST)
     except Exception as error:
-        log.exception("worker failed")
+        log.exception("worker_failed")
         return give_up(loop, f"{type(error).__name__}: {error}", EXIT_FAILED)
     finally:
         leave()
-    log.info("drained", replica=job.replica)
+    log.info("replica_drained", replica=job.replica)
     return EXIT_DRAINED
 
 
@@ -123,11 +123,11 @@ def serve(job: Job, unit: Unit, pipeline: Pipeline, loop: Loop) -> None:
     gc.freeze()
     loop.server.open(SLOTS)
     loop.enter(ReplicaState.READY)
-    log.info("ready", replica=job.replica, load_s=round(loop.vitals.load_s or 0.0, 3), address=job.address)
+    log.info("replica_ready", replica=job.replica, load_s=round(loop.vitals.load_s or 0.0, 3), address=job.address)
     loop.serve(pipeline, unit.batch.max_size, PinnedBuffers() if job.device.startswith("cuda") else new_array)
 
 
 def give_up(loop: Loop, reason: str, code: int) -> int:
-    log.error("gave up", replica=loop.vitals.job.replica, reason=reason, exit_code=code)
+    log.error("replica_gave_up", replica=loop.vitals.job.replica, reason=reason, exit_code=code)
     loop.enter(ReplicaState.FAILED, reason)
     return code

@@ -111,6 +111,22 @@ def test_items_of_another_form_run_apart() -> None:
     assert model.runs == [2, 1]
 
 
+def test_memory_that_is_collated_into_again_does_not_change_answers_given_before() -> None:
+    class Same(Doubler):
+        def run(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {"y": batch["x"]}
+
+    slab = np.zeros(64, np.float32)
+    results, body, _ = execute(
+        Same(),
+        batch_of(floats([1], [2]), floats([3], [4])),
+        max_rows=2,
+        empty=lambda name, shape, dtype: slab[: int(np.prod(shape))].reshape(shape),
+    )
+    assert [np.frombuffer(part, np.float32).tolist() for part in body] == [[1, 2], [3, 4]]
+    assert not any(result.error for result in results)
+
+
 def test_no_run_has_more_rows_than_the_policy_allows() -> None:
     model = Doubler()
     answers = answers_of(batch_of(*[floats([n], [n]) for n in range(5)]), model, max_rows=4)

@@ -245,7 +245,7 @@ def test_a_job_that_is_not_valid_is_refused(line: bytes, short_tmp: Path) -> Non
     process.stdin.write(line)
     process.stdin.close()
     assert process.wait(30) == 2
-    assert "not valid" in (short_tmp / "log").read_text()
+    assert "job_refused" in (short_tmp / "log").read_text()
 
 
 def test_the_thread_count_of_the_job_holds(replica, short_tmp: Path) -> None:
