@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.http.request import RawPostDataException
 from django.utils import timezone
 from rest_framework.exceptions import UnsupportedMediaType
@@ -92,8 +93,8 @@ def claim(request: Request, key: str) -> IdempotentAnswer:
     scope = {"principal": f"{actor.actor_kind}:{actor.actor_id}", "route": request.path[:300], "key": key}
     digest = hash_body(request)
     now = timezone.now()
-    IdempotentAnswer.objects.filter(created_at__lt=now - LIFE).delete()
-    IdempotentAnswer.objects.filter(**scope, status=None, created_at__lt=now - WORK_LIMIT).delete()
+    dead = Q(created_at__lt=now - LIFE) | Q(status=None, created_at__lt=now - WORK_LIMIT)
+    IdempotentAnswer.objects.filter(dead, **scope).delete()
     try:
         with transaction.atomic():
             return IdempotentAnswer.objects.create(**scope, body_sha256=digest)

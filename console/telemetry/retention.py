@@ -2,8 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 
+from console.accounts.models import LoginLink
+from console.lib import idempotency
+from console.lib.models import IdempotentAnswer
 from console.telemetry.models import Event, GatewayRollUp, RollUp, WorkerRollUp
 
 KEEP_S = {10: 2 * 86_400, 300: 90 * 86_400}  # by grain
@@ -13,12 +17,16 @@ MAX_BATCHES = 20  # a run; the next one goes on
 
 
 def delete_old(now_s: float) -> int:
-    """Delete history past its time; returns how many rows went."""
+    """Delete history, sessions and kept answers past their time; returns how many rows went."""
     gone = 0
     for model in (RollUp, GatewayRollUp, WorkerRollUp):
         for grain_s, keep_s in KEEP_S.items():
             gone += delete_some(model.objects.filter(grain_s=grain_s, start_s__lt=int(now_s) - keep_s))
-    oldest = datetime.fromtimestamp(now_s, UTC) - timedelta(seconds=KEEP_EVENTS_S)
+    now = datetime.fromtimestamp(now_s, UTC)
+    gone += delete_some(Session.objects.filter(expire_date__lt=now))
+    gone += delete_some(IdempotentAnswer.objects.filter(created_at__lt=now - idempotency.LIFE))
+    gone += delete_some(LoginLink.objects.filter(expires_at__lt=now - timedelta(days=1)))
+    oldest = now - timedelta(seconds=KEEP_EVENTS_S)
     return gone + delete_some(Event.objects.filter(at__lt=oldest))
 
 
