@@ -4,16 +4,16 @@ const root = document.documentElement
 
 // --- theme and rail: the server renders both, so the first byte is right; here they change without a reload ---
 
-async function chooseTheme(form, value) {
+function showTheme(form, value) {
   if (value === "system") delete root.dataset.theme
   else root.dataset.theme = value
   for (const button of form.querySelectorAll("[name=theme]")) button.setAttribute("aria-pressed", button.value === value)
   root.dispatchEvent(new CustomEvent("themechange"))
-  const body = new FormData(form)
-  body.set("theme", value)
-  const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } })
-  if (!answer.ok) toast("The theme was not saved; it lasts until the page is left.", "error")
 }
+
+document.addEventListener("submit", (event) => {
+  if ("themeForm" in event.target.dataset) showTheme(event.target, event.submitter.value)
+})
 
 function foldRail() {
   const icons = root.dataset.rail !== "icons"
@@ -98,14 +98,8 @@ document.addEventListener("click", (event) => {
     dialog.showModal()
     return
   }
-  const link = event.target.closest("a[data-dialog]")
-  if (link && !event.ctrlKey && !event.metaKey) {
-    event.preventDefault()
-    showQuestion(link)
-    return
-  }
   const button = event.target.closest("[data-do]")
-  const action = button && button.tagName !== "FORM" && actions[button.dataset.do]
+  const action = actions[button?.dataset.do]
   if (action) {
     event.preventDefault()
     action(button)
@@ -115,23 +109,10 @@ document.addEventListener("click", (event) => {
   }
 })
 
-// A question (`a[data-dialog]`) is a page of its own; here its form is shown in a dialog instead.
-async function showQuestion(link) {
-  const answer = await fetch(link.href, { headers: { "HX-Request": "true" } })
-  if (!answer.ok || answer.redirected) {
-    location.assign(link.href)
-    return
-  }
-  const dialog = document.getElementById("dialog")
-  dialog.innerHTML = await answer.text()
-  dialog.showModal()
-}
-
-document.addEventListener("submit", (event) => {
-  if (event.target.dataset.do === "theme") {
-    event.preventDefault()
-    chooseTheme(event.target, event.submitter.value)
-  }
+// A question is a page of its own; htmx puts its form into the dialog instead.
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id === "dialog") event.detail.target.showModal()
+  if (event.detail.target.id === "palette-list") select(0)
 })
 
 // --- palette ---
@@ -139,24 +120,12 @@ document.addEventListener("submit", (event) => {
 const palette = document.getElementById("palette")
 const box = palette?.querySelector("input")
 const list = document.getElementById("palette-list")
-let asked = 0
-
 function openPalette() {
   if (!palette || palette.open) return
   palette.showModal()
   box.value = ""
   box.focus()
-  search()
-}
-
-async function search() {
-  const mine = ++asked
-  const url = new URL(box.dataset.source, location)
-  url.searchParams.set("q", box.value)
-  const answer = await fetch(url, { headers: { "HX-Request": "true" } })
-  if (mine !== asked) return // a later key has asked again
-  list.innerHTML = answer.ok ? await answer.text() : ""
-  select(0)
+  box.dispatchEvent(new Event("open"))
 }
 
 function options() {
@@ -173,7 +142,6 @@ function select(index) {
   } else box.removeAttribute("aria-activedescendant")
 }
 
-box?.addEventListener("input", search)
 box?.addEventListener("keydown", (event) => {
   const all = options()
   const now = all.findIndex((option) => option.getAttribute("aria-selected") === "true")
@@ -217,48 +185,27 @@ document.addEventListener("keydown", (event) => {
 // --- start ---
 
 for (const message of document.querySelectorAll("#toasts .toast")) expire(message)
-document.addEventListener("htmx:responseError", (event) => {
-  toast(`The console answered ${event.detail.xhr.status}. Nothing was changed.`, "error")
-})
-document.addEventListener("htmx:sendError", () => toast("The console cannot be reached.", "error"))
-
-// --- parts that stay fresh: `[data-refresh=2]` is fetched again every 2 s while the page is seen and not paused ---
+// --- parts that stay fresh (`data-live`): held back while hidden, paused, or in use; dimmed when no news comes ---
 
 const paused = () => document.hidden || document.getElementById("live")?.getAttribute("aria-pressed") === "true"
-let refreshing = false
+const busy = (part) => part.contains(document.activeElement) || part.querySelector("details[open]") || document.querySelector("dialog[open]")
 
-async function refresh() {
-  const parts = [...document.querySelectorAll("[data-refresh][id]")]
-  const due = parts.filter((part) => Date.now() - (Number(part.dataset.at) || started) >= part.dataset.refresh * 1000)
-  if (!due.length || refreshing || paused() || document.querySelector("dialog[open]")) return
-  refreshing = true
-  try {
-    const answer = await fetch(location.href)
-    if (!answer.ok || answer.redirected) throw new Error(`status ${answer.status}`)
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html")
-    for (const part of due) replacePart(part, fresh.getElementById(part.id))
-  } catch {
-    for (const part of due) part.classList.add("stale")
-  } finally {
-    for (const part of due) part.dataset.at = Date.now()
-    refreshing = false
-  }
-}
-
-function replacePart(part, fresh) {
-  const busy = part.contains(document.activeElement) || part.querySelector("details[open]")
-  if (!fresh || busy) return
-  part.classList.remove("stale")
-  part.replaceChildren(...fresh.childNodes)
-  for (const name of ["class", "data-refresh"]) {
-    if (fresh.hasAttribute(name)) part.setAttribute(name, fresh.getAttribute(name))
-    else part.removeAttribute(name)
-  }
-}
-
-const started = Date.now()
-setInterval(refresh, 500)
-document.addEventListener("visibilitychange", refresh)
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt
+  if ("live" in part.dataset && (paused() || busy(part))) event.preventDefault()
+})
+document.addEventListener("htmx:beforeSwap", (event) => {
+  // Clicked into meanwhile: what is there stays, the next one comes soon.
+  if ("live" in event.detail.elt.dataset && busy(event.detail.elt)) event.detail.shouldSwap = false
+})
+document.addEventListener("htmx:responseError", (event) => {
+  if ("live" in event.detail.elt.dataset) event.detail.elt.classList.add("stale")
+  else toast(`The console answered ${event.detail.xhr.status}. Nothing was changed.`, "error")
+})
+document.addEventListener("htmx:sendError", (event) => {
+  if ("live" in event.detail.elt.dataset) event.detail.elt.classList.add("stale")
+  else toast("The console cannot be reached.", "error")
+})
 
 // `3 s ago` keeps counting while the page is seen; the exact time is in the tooltip.
 const AGES = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]]

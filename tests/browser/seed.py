@@ -5,6 +5,7 @@
 Versions are small files with a description of their own; nothing here loads a model.
 """
 
+# ruff: noqa: E402  Django must be set up before its models are imported
 import os
 import sys
 import time
@@ -34,6 +35,7 @@ from console.registry.version_file import VersionFile
 from console.serving.services import keep_loaded, set_stable_version
 from inference import spec, status
 from inference.spec import Signature, Stage, StageKind, TensorSpec, Unit
+from inference.status import ReplicaState
 
 PASSWORD = "switchyard-test"
 TEXT = TensorSpec(name="text", datatype="BYTES", shape=(-1,))
@@ -116,7 +118,7 @@ def worker(name: str, model: str, unit: str, version: Version, **more: object) -
         batches=1_204, rows=9_871, busy=status.Reading(value=37.5), device_use=status.Reading(value=62.0),
         memory_used_bytes=status.Reading(value=3.1e9), memory_total_bytes=status.Reading(value=8.3e9),
         rss_bytes=412_000_000,
-        **({"state": status.ReplicaState.READY, "load_s": 1.84} | more),
+        **({"state": ReplicaState.READY, "load_s": 1.84} | more),
     )  # fmt: skip
 
 

@@ -16,11 +16,16 @@ ICONS = {
 }  # fmt: skip
 WORDS = {
     "create": "made", "update": "changed", "delete": "deleted", "archive": "archived", "restore": "restored",
-    "move": "moved", "set": "set", "set_stable": "moved to a new stable version", "revoke": "revoked",
+    "move": "moved", "set": "set", "revoke": "revoked",
     "rotate": "rotated", "add": "added", "load": "kept loaded", "unload": "released", "login": "signed in",
     "logout": "signed out", "set_password": "got a new password", "remove": "removed", "use": "used",
     "cancel": "cancelled", "validate": "validated", "traffic": "traffic started",
 }  # fmt: skip
+TITLES = {
+    "traffic.set_stable": "Stable version set",
+    "traffic.set": "Traffic split",
+    "demo.traffic": "Demo traffic sent",
+}
 LONGEST = 60
 
 
@@ -32,6 +37,8 @@ def action_icon(action: str) -> str:
 @register.filter
 def event_title(event: AuditEvent) -> str:
     """`api_key.rotate` → API key rotated."""
+    if event.action in TITLES:
+        return TITLES[event.action]
     noun, _, verb = event.action.partition(".")
     noun = {"api_key": "API key", "mfa": "Second factor"}.get(noun, noun.replace("_", " ").capitalize())
     return f"{noun} {WORDS.get(verb, verb.replace('_', ' '))}"

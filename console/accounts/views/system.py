@@ -1,7 +1,6 @@
 """The deployment itself: versions, health, storage, demo models and demo traffic."""
 
 import platform
-from importlib.metadata import version
 
 import django
 from django.conf import settings
@@ -32,7 +31,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "checks": check_dependencies(),
         "gateways": list_gateways(),
         "versions": [
-            ("Switchyard", version("switchyard")),
+            ("Switchyard", settings.VERSION),
             ("Python", platform.python_version()),
             ("Django", django.get_version()),
             ("Machine", f"{platform.system()} {platform.machine()}"),

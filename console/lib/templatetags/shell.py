@@ -94,6 +94,18 @@ def chosen_theme(request: HttpRequest | None) -> str:
     return request.COOKIES.get("theme", "system")
 
 
+@register.simple_tag(takes_context=True)
+def live(context: Context, part: str, seconds: int) -> SafeString:
+    """Attributes of a part that is fetched again while the page is seen (`shell.js` holds back what would disturb)."""
+    return format_html(
+        'id="{0}" data-live hx-get="{1}" hx-select="#{0}" hx-swap="outerHTML" hx-trigger="every {2}s" '
+        'hx-disinherit="hx-select hx-swap"',
+        part,
+        context["request"].get_full_path(),
+        seconds,
+    )
+
+
 @register.simple_tag
 def environment() -> str:
     return str(settings.ENVIRONMENT)

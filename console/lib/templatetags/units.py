@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
+ABSENT = (None, "")  # a template gives "" for an attribute of nothing
 UNKNOWN = mark_safe('<span class="faint" title="Not measured">–</span>')
 STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
 
@@ -36,7 +37,7 @@ def spell_utc(moment: datetime) -> str:
 @register.filter
 def ago(moment: datetime | float | None) -> SafeString:
     """`3 h ago`, the absolute time in its tooltip; the shell's script keeps it counting."""
-    if moment is None:
+    if moment in ABSENT:
         return UNKNOWN
     then = as_datetime(moment)
     seconds = (timezone.now() - then).total_seconds()
@@ -47,7 +48,7 @@ def ago(moment: datetime | float | None) -> SafeString:
 @register.filter
 def at(moment: datetime | float | None) -> SafeString:
     """The absolute time in UTC, its age in the tooltip."""
-    if moment is None:
+    if moment in ABSENT:
         return UNKNOWN
     then = as_datetime(moment)
     age = f"{spell_age(abs((timezone.now() - then).total_seconds()))} ago"
@@ -57,7 +58,7 @@ def at(moment: datetime | float | None) -> SafeString:
 @register.filter
 def as_bytes(value: float | None) -> SafeString:
     """1,234,567 → 1.23 MB. Decimal units, as disks and networks count; three digits are enough."""
-    if value is None:
+    if value in ABSENT:
         return UNKNOWN
     number, units = float(value), ["B", "kB", "MB", "GB", "TB"]
     while number >= 999.5 and len(units) > 1:
@@ -69,22 +70,22 @@ def as_bytes(value: float | None) -> SafeString:
 @register.filter
 def as_ms(seconds: float | None) -> SafeString:
     """Seconds as milliseconds, three digits."""
-    return UNKNOWN if seconds is None else with_unit(spell_number(seconds * 1000), "ms")
+    return UNKNOWN if seconds in ABSENT else with_unit(spell_number(seconds * 1000), "ms")
 
 
 @register.filter
 def as_seconds(seconds: float | None) -> SafeString:
-    return UNKNOWN if seconds is None else with_unit(spell_number(seconds), "s")
+    return UNKNOWN if seconds in ABSENT else with_unit(spell_number(seconds), "s")
 
 
 @register.filter
 def as_percent(percent: float | None) -> SafeString:
-    return UNKNOWN if percent is None else with_unit(spell_number(percent), "%")
+    return UNKNOWN if percent in ABSENT else with_unit(spell_number(percent), "%")
 
 
 @register.filter
 def as_count(value: float | None) -> SafeString | str:
-    return UNKNOWN if value is None else f"{value:,}"
+    return UNKNOWN if value in ABSENT else f"{value:,}"
 
 
 def spell_number(number: float, *, whole: bool = False) -> str:

@@ -87,7 +87,9 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         "why_not": why_not(request.user, OPERATE),
     }
     if tab == "versions":
-        context |= {"show": request.GET.get("show", "all"), "uploads": list_uploads(held)}
+        main = max(rows, key=lambda row: (row.percent, row.version.ready), default=None)
+        units = main.version.unit_specs() if main else ()
+        context |= {"show": request.GET.get("show", "all"), "uploads": list_uploads(held), "units": units}
     elif tab == "traffic":
         context["aliases"] = list_aliases(held)
     elif tab == "config":

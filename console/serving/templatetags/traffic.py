@@ -28,7 +28,9 @@ def turnout(traffic: TrafficView) -> dict[str, object]:
         Branch(row.version, row.percent, role_of(index), track(index), max(2.0, THICKEST * row.percent / 100))
         for index, row in enumerate(traffic.weights)
     ]
-    return {"branches": branches, "height": ROW * max(1, len(branches))}
+    # The drawing is kept over a refresh, so that its flow does not jump, as long as it says the same.
+    key = "-".join(f"{row.version.number}-{row.percent:g}".replace(".", "_") for row in traffic.weights)
+    return {"branches": branches, "height": ROW * max(1, len(branches)), "key": key}
 
 
 def role_of(index: int) -> str:

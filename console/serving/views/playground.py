@@ -21,6 +21,7 @@ from console.serving.snippets import snippets
 from console.serving.views.answers import Shown, show_answer
 
 ROUTED = ""  # the traffic decides
+PNG = "data:image/png;base64,"
 MAX_PICTURE_BYTES = 6 * 1024**2
 
 
@@ -102,11 +103,12 @@ def shown_version(model: Model, target: str) -> Version | None:
 
 
 def filled_text(request: HttpRequest, field: InputField) -> str:
-    """What was sent last; a picture as base64, so that it can be sent again."""
-    if request.method != "POST":
-        return request.GET.get(f"in-{field.name}", field.example)
+    """What was sent last, else the address's, else the example; a picture as base64, so that it can be sent again."""
+    sent = request.method == "POST"
     if field.kind is not InputKind.IMAGE:
-        return request.POST.get(f"in-{field.name}", "")
+        return request.POST.get(f"in-{field.name}", "") if sent else request.GET.get(f"in-{field.name}", field.example)
+    if not sent:
+        return field.example.removeprefix(PNG) if field.example.startswith(PNG) else ""
     file = request.FILES.get(f"in-{field.name}")
     if file is None:
         return request.POST.get(f"held-{field.name}", "")
