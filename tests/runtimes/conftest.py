@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from inference.runtimes.pipeline import Pipeline, load_pipeline
 from inference.spec import Artifact, Format, Signature, Stage, StageKind, TensorSpec, Unit, Version
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -105,3 +106,26 @@ def make_version() -> Callable[..., Version]:
 @pytest.fixture(scope="session")
 def tiny_signature() -> Signature:
     return TINY
+
+
+class MiniLM(msgspec.Struct):
+    """The demo's sentence model, loaded as one unit."""
+
+    version: Version
+    folder: Path
+    pipeline: Pipeline
+
+    def texts(self, *values: str) -> np.ndarray:
+        rows = np.empty(len(values), dtype=object)
+        rows[:] = [value.encode() for value in values]
+        return rows
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory, make_version: Callable[..., Version]) -> MiniLM:
+    from inference.optimize.demo import make_demo
+
+    out = tmp_path_factory.mktemp("demo") / "minilm-v1"
+    made = make_demo("minilm-v1", out, lambda _: None)
+    version = make_version(made.format, made.signature, stages=made.stages, units=made.units, native=False)
+    return MiniLM(version, out / "files", load_pipeline(version, version.units[0], out / "files", "cpu", 1))
