@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from console.lib.ids import new_ulid
 from console.lib.models import Deployment, OutboxMark
-from console.lib.publish import Published, PublishFailed, RedisAway, publisher
+from console.lib.publish import PublishFailed, RedisAway, publisher
 from inference import spec
 
 log = structlog.get_logger()
@@ -104,14 +104,16 @@ def publish_soon(kind: str, key: str) -> None:
     if publisher.is_resting():
         return
     try:
-        publish_mark(OutboxMark.objects.get(kind=kind, key=key))
+        waiting = OutboxMark.objects.filter(kind=kind, key=key, pending=True).first()
+        if waiting is not None:  # marked twice in one transaction: the first call published it
+            publish_mark(waiting)
     except PublishFailed as error:
         log.warning("outbox.publish_failed", kind=kind, key=key, error=str(error))
     except Exception:
         log.exception("outbox.build_failed", kind=kind, key=key)
 
 
-def publish_mark(mark: OutboxMark) -> Published:
+def publish_mark(mark: OutboxMark) -> None:
     """Build and publish one document. The mark is cleared only if nothing changed it meanwhile."""
     registration = registrations.get(mark.kind)
     if registration is None:
@@ -121,12 +123,12 @@ def publish_mark(mark: OutboxMark) -> Published:
     try:
         done = publisher.publish(mark.kind, mark.key, registration.build(mark.key, stamp), stamp)
     except Exception as error:
-        same.update(attempts=F("attempts") + 1, error=str(error)[:500])
+        if same.update(attempts=F("attempts") + 1, error=str(error)[:500]) == 0:
+            return  # a later change came between, and whoever made it publishes it
         raise
     same.update(
         pending=False, published_at=timezone.now(), revision=done.revision or mark.revision, attempts=0, error=""
     )
-    return done
 
 
 def sweep_outbox() -> Sweep:

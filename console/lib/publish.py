@@ -57,17 +57,9 @@ class Publisher:
     def publish(self, kind: str, key: str, document: spec.Document, stamp: tuple[str, int]) -> Published:
         hashed = spec.DOCUMENTS.format(kind=kind)
         try:
-            revision = self.client().eval(
-                spec.PUBLISH,
-                3,
-                hashed,
-                spec.FEED,
-                spec.FEED_REVISION,
-                kind,
-                key,
-                spec.encode(document),
-                spec.FEED_LENGTH,
-            )
+            places = (hashed, spec.FEED, spec.FEED_REVISION)
+            offered = (kind, key, spec.encode(document), spec.FEED_LENGTH)
+            revision = self.client().eval(spec.PUBLISH, len(places), *places, *offered)
             held = None if revision else self.client().hget(hashed, key)
         except redis.RedisError as error:
             self.resting_until = time.monotonic() + REST_S

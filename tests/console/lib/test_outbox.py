@@ -103,6 +103,19 @@ def test_a_change_during_publishing_stays_pending(redis_client, monkeypatch):
     assert published(redis_client).generation == 2
 
 
+def test_a_slow_publisher_that_was_overtaken_leaves_the_later_document_alone(redis_client, monkeypatch):
+    def build_slowly(key, stamp):
+        if stamp.generation == 1:
+            mark()  # a second change, made and published by someone else meanwhile
+        return build_pool(key, stamp)
+
+    monkeypatch.setitem(outbox.registrations, "pool", outbox.Registration(build_slowly))
+    mark()
+    assert published(redis_client).generation == 2
+    held = OutboxMark.objects.get(kind="pool")
+    assert (held.pending, held.error) == (False, "")
+
+
 def test_one_document_that_cannot_be_built_does_not_hold_up_the_others(redis_client, monkeypatch):
     def build(key, stamp):
         if key == "broken":
