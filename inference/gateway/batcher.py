@@ -23,6 +23,7 @@ from inference.spec import Unit
 
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
+MAX_BATCH_BYTES = 256 * 1024 * 1024  # far below what a frame may hold
 MAX_RETRIES = 2  # at once, in a unit
 
 
@@ -228,7 +229,7 @@ class UnitQueue:
     def take(self, share: int, most: int, now_s: float) -> tuple[list[Work], int]:
         """The next batch: `share` rows (one request may bring more, up to `most`), all still in time."""
         works: list[Work] = []
-        rows, limit = 0, share
+        rows, limit, size_bytes = 0, share, 0
         trusted = now_s - self.observed_s < TRUST_S
         waiting = self.waiting
         while waiting:
@@ -237,7 +238,7 @@ class UnitQueue:
                 waiting.popleft()
                 continue
             wanted = rows + work.rows
-            if works and wanted > limit:
+            if works and (wanted > limit or size_bytes + work.size_bytes > MAX_BATCH_BYTES):
                 break
             if trusted:
                 in_time = rows_in_time(self.model, max(limit, wanted), work.deadline_s - now_s)
@@ -251,6 +252,7 @@ class UnitQueue:
             waiting.popleft()
             works.append(work)
             rows = wanted
+            size_bytes += work.size_bytes
             if rows >= most:
                 break
         self.waiting_count -= len(works)

@@ -55,6 +55,7 @@ class Outcome(Struct, gc=False):
 class Dataplane:
     def __init__(self, tables: Tables, telemetry: Telemetry):
         self.tables = tables
+        self.dispatcher = tables.dispatcher
         self.telemetry = telemetry
         self.running = 0
 
@@ -95,6 +96,10 @@ class Dataplane:
         )
         response = InferResponse(request.model, plan.label, request.id, outputs)
         return Answer(response, plan, choice.reason, outcome.queue_s, outcome.compute_s, total_s)
+
+    def refused(self, model: str, error: SwitchyardError) -> None:
+        """Count a request that an edge could not even read."""
+        self.telemetry.failed(model if model in self.tables.documents.models else "", 0, error.code, 0.0)
 
     async def run_units(
         self, plan: VersionPlan, inputs: list[Tensor], outcome: Outcome, deadline_s: float
@@ -144,18 +149,14 @@ class Dataplane:
         """Whether a version (without one: every version with traffic) can answer now. Raises NotFound kinds."""
         table, meant = self.version_for(name, version)
         if version:
-            return self.tables.dispatcher.is_ready(name, meant)
+            return self.dispatcher.is_ready(name, meant)
         numbers = {choice.version for choice in table.routing.weighted}
-        return bool(numbers) and all(self.tables.dispatcher.is_ready(name, table.versions[n]) for n in numbers)
+        return bool(numbers) and all(self.dispatcher.is_ready(name, table.versions[n]) for n in numbers)
 
-    def unready_models(self) -> list[str]:
-        return [name for name in self.tables.documents.models if not self.safely_ready(name)]
-
-    def safely_ready(self, name: str) -> bool:
-        try:
-            return self.is_ready(name)
-        except SwitchyardError:
-            return False
+    def any_ready(self) -> bool:
+        """Whether some model can answer. Looks only at those that have a queue: few, however many are known."""
+        models = self.tables.documents.models
+        return any(name in models and models[name].versions and self.is_ready(name) for name in self.dispatcher.queues)
 
 
 def heaviest(table: ModelTable) -> int:

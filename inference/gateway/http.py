@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self.pending: deque[Request | Response] = deque()
         self.active: Request | None = None
         self.running: Running | None = None
+        self.answering = False  # answer_next is on the stack: an answer given at once must not enter it again
         self.reading: Request | None = None  # the request whose bytes are coming in
         self.head_done = False
         self.head_bytes = 0  # of what the parser has named
@@ -252,15 +253,17 @@ class Connection(asyncio.Protocol):
     # Answering
 
     def answer_next(self) -> None:
+        self.answering = True
         while self.pending and self.active is None and not self.paused_since_s:
             request = self.pending.popleft()
             if isinstance(request, Response):
                 self.write(request, None, keep_alive=False)
-                return
+                break
             self.active = request
             running = self.application.handle(request, self.respond)
             if self.active is request:
                 self.running = running
+        self.answering = False
         if self.reading_paused and len(self.pending) < MAX_PIPELINED:
             self.reading_paused = False
             self.transport.resume_reading()
@@ -275,7 +278,7 @@ class Connection(asyncio.Protocol):
         last_of_drain = self.server.draining and not self.pending
         self.write(response, request, request.keep_alive and not last_of_drain)
         self.active = None
-        if self.pending:
+        if self.pending and not self.answering:
             self.answer_next()
 
     def write(self, response: Response, request: Request | None, keep_alive: bool) -> None:

@@ -49,7 +49,11 @@ class Rest:
         """Check the key before a body is read. Health needs none."""
         if not needs_key(request.url):
             return
-        request.principal = self.dataplane.tables.keys.authenticate(request.headers.get(b"authorization"), time())
+        try:
+            request.principal = self.dataplane.tables.keys.authenticate(request.headers.get(b"authorization"), time())
+        except SwitchyardError as error:
+            self.dataplane.refused("", error)
+            raise
 
     def refusal(self, error: SwitchyardError) -> Response:
         return error_response(error)
@@ -96,9 +100,9 @@ class Rest:
         """Ready while a load balancer should send requests here: one broken model must not take all others away."""
         if self.draining:
             raise NotReady("This gateway is shutting down.")
-        unready = self.dataplane.unready_models()
-        if unready and len(unready) == len(self.dataplane.tables.documents.models):
-            raise NotReady(f"No model is ready yet: {', '.join(sorted(unready)[:10])}.")
+        models = self.dataplane.tables.documents.models
+        if models and not self.dataplane.any_ready():
+            raise NotReady(f"No model is ready yet, of {len(models)}: {', '.join(sorted(models)[:5])} ….")
         return json_response({"ready": True, "live": True})
 
     def list_models(self, principal: ApiKey) -> Response:
@@ -130,26 +134,16 @@ class Rest:
     # Inference
 
     def start_inference(self, request: Request, model: str, version: str, respond: Respond) -> Running | None:
-        headers, principal = request.headers, principal_of(request)
-        infer_request = self.decode(request, model, version)
-        call = Call(
-            principal,
-            Facts(
-                pinned=version or pinned_by_header(headers),
-                canary_key=headers.get(b"x-canary-key", b"").decode("latin-1"),
-                api_key=principal.id,
-                headers=headers,
-            ),
-            request.arrived_s,
-            timeout_of(headers),
-        )
+        try:
+            call = self.call_of(request, version)
+            infer_request = self.decode(request, model, version)
+        except SwitchyardError as error:
+            self.dataplane.refused(model, error)
+            raise
 
         def done(answer: Answer | None, error: BaseException | None) -> None:
             if answer is not None:
-                try:
-                    response = self.encode(request, infer_request, answer)
-                except SwitchyardError as fault:
-                    response = error_response(fault)
+                response = self.encode(infer_request, answer)
             elif isinstance(error, SwitchyardError):
                 response = error_response(error)
             else:
@@ -157,6 +151,16 @@ class Rest:
             respond(self.named(request, response))
 
         return Eager(self.dataplane.infer(infer_request, call), done)
+
+    def call_of(self, request: Request, version: str) -> Call:
+        headers, principal = request.headers, principal_of(request)
+        facts = Facts(
+            pinned=version or pinned_by_header(headers),
+            canary_key=headers.get(b"x-canary-key", b"").decode("latin-1"),
+            api_key=principal.id,
+            headers=headers,
+        )
+        return Call(principal, facts, request.arrived_s, timeout_of(headers))
 
     def decode(self, request: Request, model: str, version: str) -> InferRequest:
         length = request.headers.get(b"inference-header-content-length")
@@ -169,7 +173,17 @@ class Rest:
         _, meant = self.dataplane.version_for(model, version or pinned_by_header(request.headers))
         return binary_codec.decode_raw_request(model, version, request.body, meant.signature)
 
-    def encode(self, request: Request, asked: InferRequest, answer: Answer) -> Response:
+    def encode(self, asked: InferRequest, answer: Answer) -> Response:
+        """The answer as bytes, or why it cannot be sent so."""
+        try:
+            return self.encode_answer(asked, answer)
+        except SwitchyardError as error:
+            return error_response(error)
+        except Exception:
+            log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
+            return error_response(INTERNAL)
+
+    def encode_answer(self, asked: InferRequest, answer: Answer) -> Response:
         headers = b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: %b\r\n" % (
             answer.plan.label_bytes,
             answer.reason.encode(),

@@ -73,8 +73,9 @@ class Telemetry:
         counts = self.counts(model, version)
         counts.requests += 1
         counts.errors[code] = counts.errors.get(code, 0) + 1
-        counts.request_s += total_s
-        sketch.add(counts.latency, total_s)
+        if version:  # what was refused at the door took no time worth telling
+            counts.request_s += total_s
+            sketch.add(counts.latency, total_s)
 
     def batch(self, model: str, version: int, requests: int, result: Result) -> None:
         counts = self.counts(model, version)

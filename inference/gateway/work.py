@@ -44,12 +44,25 @@ class UnitAnswer(Struct, gc=False):
 class Work:
     """One request at one unit, from when it waits until it is answered."""
 
-    __slots__ = ("deadline_s", "deaths", "future", "killers", "queue", "queued_s", "rows", "sent_s", "slot", "tensors")
+    __slots__ = (
+        "deadline_s",
+        "deaths",
+        "future",
+        "killers",
+        "queue",
+        "queued_s",
+        "rows",
+        "sent_s",
+        "size_bytes",
+        "slot",
+        "tensors",
+    )
 
     def __init__(self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float):
         self.queue = queue
         self.tensors = tensors
         self.rows = rows
+        self.size_bytes = sum([len(tensor.data) for tensor in tensors])
         self.deadline_s = deadline_s
         self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
         self.queued_s = now_s

@@ -27,6 +27,7 @@ STRUCT_CODE = {
     "INT64": "q", "FP16": "e", "FP32": "f", "FP64": "d",
 }  # fmt: skip
 FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
+FIRST_OF_NUMBER = frozenset(b"-0123456789")
 SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 
 
@@ -150,7 +151,7 @@ def check_kind(item: RequestInput) -> None:
     if item.datatype not in DATATYPES:
         known = ", ".join(sorted(DATATYPES))
         raise BadInput(f"Input {item.name[:80]!r} has the unknown datatype {item.datatype[:80]!r}. Known are {known}.")
-    if len(item.shape) > MAX_NESTING or any(size < 0 for size in item.shape):
+    if len(item.shape) > MAX_NESTING or min(item.shape, default=0) < 0:
         raise BadInput(f"Input {item.name[:80]!r} needs a shape of at most {MAX_NESTING} sizes, none below zero.")
 
 
@@ -200,8 +201,10 @@ def read_values(item: RequestInput) -> list[Any]:
 
 def nesting(data: Raw) -> int:
     """How many arrays open before the first value, at least 1."""
-    depth = 0
-    for byte in memoryview(data)[: 4 * MAX_NESTING]:
+    view, depth = memoryview(data), 0
+    if len(view) > 1 and view[0] == 0x5B and view[1] in FIRST_OF_NUMBER:
+        return 1
+    for byte in view[: 4 * MAX_NESTING]:
         if byte == 0x5B:
             depth += 1
         elif byte not in b" \t\r\n":

@@ -41,8 +41,9 @@ class LinkOwner(Protocol):
 class Link(asyncio.Protocol):
     """One connection: hello both ways, then frames. Whatever breaks the protocol ends the connection."""
 
-    def __init__(self, hello: ClientHello, owner: LinkOwner):
+    def __init__(self, hello: ClientHello, owner: LinkOwner, hello_timeout_s: float = HELLO_TIMEOUT_S):
         self.hello = hello
+        self.hello_timeout_s = hello_timeout_s
         self.owner = owner
         self.reader = FrameReader()
         self.transport: asyncio.Transport | None = None
@@ -53,7 +54,9 @@ class Link(asyncio.Protocol):
         self.transport = transport
         keep_alive(transport)
         transport.write(pack(Kind.HELLO, self.hello))
-        self.hello_timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, self.abort, "it did not say hello")
+        self.hello_timer = asyncio.get_running_loop().call_later(
+            self.hello_timeout_s, self.abort, "it did not say hello"
+        )
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -115,11 +118,17 @@ def keep_alive(transport: asyncio.Transport) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-async def dial(address: str, hello: ClientHello, owner: LinkOwner, tls: ssl.SSLContext | None = None) -> Link:
+async def dial(
+    address: str,
+    hello: ClientHello,
+    owner: LinkOwner,
+    tls: ssl.SSLContext | None = None,
+    hello_timeout_s: float = HELLO_TIMEOUT_S,
+) -> Link:
     """Connect to `unix:/path` or `tls:host:port`. Raises OSError (TimeoutError and ssl.SSLError are ones)."""
     loop = asyncio.get_running_loop()
     scheme, _, place = address.partition(":")
-    link = Link(hello, owner)
+    link = Link(hello, owner, hello_timeout_s)
     async with asyncio.timeout(DIAL_TIMEOUT_S):
         if scheme == "unix":
             await loop.create_unix_connection(lambda: link, place)

@@ -129,3 +129,14 @@ def test_max_wait_gathers_a_batch(site: Any, builders: Any) -> None:
     assert gateway.metric("nv_inference_exec_count", model="linear") == 1
     assert gateway.metric("nv_inference_count", model="linear") == 4
     assert gateway.infer([1, 0, 0, 0])[0] == 200  # alone it waits its half second, no longer
+
+
+def test_two_gateways_share_one_slot_and_neither_starves(site: Any, builders: Any) -> None:
+    signature = builders["signature"](("x", "FP32", (-1, 4), "y"))
+    version = builders["version"](1, signature, batch=builders["batch"](max_size=2))
+    site.serve(builders["model"]("linear", version), TOY_SLOTS="1")
+    gateways = [site.start_gateway(), site.start_gateway()]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        futures = [pool.submit(gateways[n % 2].infer, [1, 0, 0, 0], X_Timeout_Ms="5000") for n in range(400)]
+        answers = [future.result()[0] for future in futures]
+    assert answers == [200] * 400

@@ -69,6 +69,15 @@ def test_many_pipelined_requests_are_bounded_and_all_answered(shared: Any) -> No
         sender.join()
 
 
+def test_what_waited_behind_a_slow_request_is_answered_without_end_of_stack(shared: Any) -> None:
+    with open_socket(shared) as sock:
+        sender = threading.Thread(target=sock.sendall, args=(infer_bytes(777.0) + HEALTH * 3_000,))
+        sender.start()
+        file = sock.makefile("rb")
+        assert {read_answer(file)[0] for _ in range(3_001)} == {200}
+        sender.join()
+
+
 def test_a_request_may_come_byte_by_byte(shared: Any) -> None:
     raw = infer_bytes(5.0)
     status, _, body = exchange(shared, *(raw[i : i + 1] for i in range(len(raw))))
