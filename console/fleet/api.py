@@ -34,7 +34,9 @@ class WorkerSerializer(serializers.Serializer[Any]):
     unit = serializers.CharField(source="status.unit")
     device = serializers.CharField(source="status.device")
     device_name = serializers.CharField(source="status.device_name")
-    state = serializers.ChoiceField([(state.value, state.value.title()) for state in ReplicaState])
+    state = serializers.ChoiceField(
+        [(state.value, state.value.title()) for state in ReplicaState], source="status.state.value"
+    )
     freshness = serializers.ChoiceField(Freshness.choices)
     heartbeat_age_ms = serializers.SerializerMethodField()
     uptime_ms = serializers.SerializerMethodField()
@@ -55,9 +57,6 @@ class WorkerSerializer(serializers.Serializer[Any]):
 
     def get_uptime_ms(self, row: WorkerRow) -> int:
         return round(row.uptime_s * 1000)
-
-    def to_representation(self, row: WorkerRow) -> dict[str, Any]:
-        return super().to_representation(row) | {"state": row.status.state.value}
 
 
 class WorkersSerializer(serializers.Serializer[Any]):
