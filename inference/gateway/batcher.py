@@ -212,15 +212,14 @@ class UnitQueue:
         self.hold_timer = None
         self.pump()
 
-    def choose_slot(self, avoid: frozenset[str] | set[str] = frozenset()) -> tuple[Slot | None, int]:
+    def idle_slots(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.credits > 0 and not slot.busy]
+
+    def choose_slot(self) -> tuple[Slot | None, int]:
         """A free replica and how many there are: idle ones first, then second slots where they are worth it."""
-        free = [slot for slot in self.slots if slot.credits > 0 and not slot.busy]
+        free = self.idle_slots()
         if not free:
             free = [slot for slot in self.slots if slot.credits > 0 and worth_second_slot(self.model, slot.on_cuda)]
-        if avoid:
-            free = [slot for slot in free if slot.replica not in avoid] or (
-                free if all(slot.replica in avoid for slot in self.slots) else []
-            )
         if len(free) <= 1:
             return (free[0], 1) if free else (None, 0)
         one, other = random.sample(free, 2)
@@ -265,7 +264,7 @@ class UnitQueue:
             if work.future.done():
                 self.retries.popleft()
                 continue
-            slot, _ = self.choose_slot(avoid=work.killers)
+            slot = self.choose_retry_slot(work)
             if slot is None:
                 return
             self.retries.popleft()
@@ -273,6 +272,11 @@ class UnitQueue:
             self.waiting_rows -= work.rows
             self.retrying.add(work)
             self.dispatch(slot, [work], work.rows, monotonic())
+
+    def choose_retry_slot(self, work: Work) -> Slot | None:
+        """An idle replica, so that nobody else's input can kill it first; one it has not seen die, if there is one."""
+        untried = [slot for slot in self.slots if slot.replica not in work.killers]
+        return next((slot for slot in self.idle_slots() if slot in untried or not untried), None)
 
     def dispatch(self, slot: Slot, works: list[Work], rows: int, now_s: float) -> None:
         for work in works:

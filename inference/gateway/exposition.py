@@ -47,6 +47,7 @@ def add_process(exposition: Exposition, report: ProcessReport) -> None:
     gauge("switchyard_gateway_processes", "Gateway processes that share the port.", report.processes)
     gauge("switchyard_gateway_ready", "1 while requests should be sent here.", int(report.ready))
     gauge("switchyard_gateway_connections", "Open client connections.", report.connections)
+    gauge("switchyard_buffered_body_bytes", "Request bodies read and not answered yet.", report.buffered_bytes)
     gauge("switchyard_running_requests", "Inferences between arrival and answer.", report.running)
     gauge("switchyard_feed_connected", "1 while every process hears Redis.", int(report.connected))
     gauge(

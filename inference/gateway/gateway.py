@@ -110,6 +110,7 @@ class Gateway:
             feed_revision=self.feed.revision,
             running=self.dataplane.running,
             connections=len(self.http.connections),
+            buffered_bytes=self.http.buffered_bytes,
             accepted=self.http.accepted,
             turned_away=self.http.turned_away,
             reports_dropped=self.reporter.dropped_seconds,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_PIPELINED = 16
 LINGER_S = 2.0
 JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
-BODIES_IN_FLIGHT = 16  # times the largest body: memory that all half-read bodies together may take
+BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
 
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -65,8 +65,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.server.connections.discard(self)
         self.drop_body()
-        self.pending.clear()
-        self.active = None
+        self.drop_pending()
+        if self.active is not None:
+            self.release(self.active)
+            self.active = None
         if self.running is not None:
             self.running.cancel()
             self.running = None
@@ -95,6 +97,8 @@ class Connection(asyncio.Protocol):
         elif self.reading is None:
             # A new connection that never says anything is a slow head; later silence is keep-alive.
             if now_s - self.since_s > config.idle_timeout_s:
+                if self.transport.is_closing():  # it does not take the end of its last answer
+                    self.abort()
                 self.transport.close()
         elif not self.head_done and now_s - self.since_s > config.header_timeout_s:
             self.refuse(SlowClient(f"The request head did not come whole within {config.header_timeout_s:g} s."))
@@ -216,7 +220,7 @@ class Connection(asyncio.Protocol):
             return
         parts = self.body_parts
         request.body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.drop_body()
+        self.body_parts, self.body_bytes = [], 0  # counted until it is answered
         request.keep_alive = self.parser.should_keep_alive()
         request.arrived_s = monotonic()
         self.reading = None
@@ -226,10 +230,17 @@ class Connection(asyncio.Protocol):
             self.answer_next()
 
     def drop_body(self) -> None:
-        if self.body_parts:
-            self.server.buffered_bytes -= self.body_bytes
-            self.body_parts = []
-            self.body_bytes = 0
+        self.server.buffered_bytes -= self.body_bytes
+        self.body_parts, self.body_bytes = [], 0
+
+    def drop_pending(self) -> None:
+        for request in self.pending:
+            if isinstance(request, Request):
+                self.release(request)
+        self.pending.clear()
+
+    def release(self, request: Request) -> None:
+        self.server.buffered_bytes -= len(request.body)
 
     def refuse(self, error: SwitchyardError) -> None:
         """Answer with an error after what came before it, and take nothing more from this connection."""
@@ -277,6 +288,7 @@ class Connection(asyncio.Protocol):
         self.since_s = monotonic()
         last_of_drain = self.server.draining and not self.pending
         self.write(response, request, request.keep_alive and not last_of_drain)
+        self.release(request)
         self.active = None
         if self.pending and not self.answering:
             self.answer_next()
@@ -310,7 +322,7 @@ class Connection(asyncio.Protocol):
 
     def end_after_answer(self) -> None:
         """Close; after an error first let the client read the answer while it may still be sending."""
-        self.pending.clear()
+        self.drop_pending()
         if self.lingering_since_s and self.transport.can_write_eof():
             self.lingering_since_s = monotonic()
             self.transport.write_eof()

@@ -47,6 +47,7 @@ class Batch(Struct, gc=False):
     works: list[Work]
     rows: int
     sent_s: float
+    first: bool  # nothing of ours was before it, so its round trip is its own time
 
 
 class Replica:
@@ -103,7 +104,7 @@ class Replica:
         number = self.next_batch
         self.next_batch += 1
         self.credits -= 1
-        self.in_flight[number] = Batch(works, rows, now_s)
+        self.in_flight[number] = Batch(works, rows, now_s, not self.in_flight)
         self.in_flight_rows += rows
         items, body = [], []
         for work in works:
@@ -165,7 +166,8 @@ class Replica:
         if result.grant > 0:
             self.wanting = False
         now_s = monotonic()
-        self.queue.batch_took(batch.rows, now_s - batch.sent_s, now_s)
+        worker_s = (result.collate_ns + result.infer_ns + result.split_ns) / 1e9
+        self.queue.batch_took(batch.rows, now_s - batch.sent_s if batch.first else worker_s, now_s)
         self.settle(batch, result, outputs)
         self.queue.pump_soon()
         if self.leaving and not self.in_flight:

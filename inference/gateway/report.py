@@ -34,6 +34,7 @@ class ProcessReport(Struct):
     processes: int = 1
     running: int = 0
     connections: int = 0
+    buffered_bytes: int = 0  # of request bodies not answered yet
     accepted: int = 0
     turned_away: int = 0
     reports_dropped: int = 0
@@ -52,6 +53,7 @@ def merge(reports: list[ProcessReport]) -> ProcessReport:
         merged.processes += report.processes
         merged.running += report.running
         merged.connections += report.connections
+        merged.buffered_bytes += report.buffered_bytes
         merged.accepted += report.accepted
         merged.turned_away += report.turned_away
         merged.reports_dropped += report.reports_dropped

@@ -212,7 +212,7 @@ class Rest:
 
 def needs_key(url: bytes) -> bool:
     """Everything but health: the server's, and `/v2/models/{m}[/versions/{v}]/ready`, which the protocol counts in."""
-    path = url.partition(b"?")[0].rstrip(b"/")
+    path = target_of(url).rstrip(b"/")
     return not (path.startswith(b"/v2/health") or path == b"/v2" or path.endswith(b"/ready"))
 
 
@@ -223,8 +223,16 @@ def principal_of(request: Request) -> ApiKey:
     return request.principal
 
 
+def target_of(url: bytes) -> bytes:
+    """The path of a request target, which proxies may send with scheme and host before it."""
+    if not url.startswith(b"/"):
+        _, found, rest = url.partition(b"://")
+        url = b"/" + rest.partition(b"/")[2] if found else url
+    return url.partition(b"?")[0]
+
+
 def path_of(url: bytes) -> str:
-    path = url.partition(b"?")[0].decode("ascii", "replace")
+    path = target_of(url).decode("ascii", "replace")
     return unquote(path) if "%" in path else path
 
 

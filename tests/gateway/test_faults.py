@@ -38,6 +38,20 @@ def test_an_input_that_kills_twice_is_refused_and_quarantined(site: Any, builder
     assert sum(worker.poll() is None for worker in site.workers.values()) == 1
 
 
+def test_the_innocent_are_told_from_the_guilty_while_both_are_retried(site: Any, builders: Any) -> None:
+    signature = builders["signature"](("x", "FP32", (-1, 4), "y"))
+    site.serve(builders["model"]("linear", builders["version"](1, signature)), replicas=4)
+    gateway = site.start_gateway()
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        sleepers = [pool.submit(gateway.infer, [SLEEP, 0, 0, 0]) for _ in range(4)]
+        deadline_s = time.monotonic() + 5
+        while gateway.metric("switchyard_running_requests") < 4:
+            assert time.monotonic() < deadline_s
+        mixed = [pool.submit(gateway.infer, [first, 9, 0, 0]) for first in (1.0, DIE, 2.0, 3.0, 4.0)]
+        answers = [future.result() for future in (*sleepers, *mixed)]
+    assert [status for status, _, _ in answers] == [200] * 4 + [200, 503, 200, 200, 200]
+
+
 def test_requests_wait_for_a_lone_worker_to_come_back(site: Any, builders: Any) -> None:
     signature = builders["signature"](("x", "FP32", (-1, 4), "y"))
     site.serve(builders["model"]("linear", builders["version"](1, signature)))

@@ -234,6 +234,24 @@ def test_a_client_that_hangs_up_costs_nobody_else(shared: Any, hang_up: Any) -> 
     assert shared.metric("switchyard_requests_total", model="linear", code="cancelled") >= cancelled + 1
 
 
+def test_no_body_is_counted_when_all_is_answered_refused_or_given_up(shared: Any) -> None:
+    big = head(b"Content-Length: 5000000")
+    with open_socket(shared) as half, open_socket(shared) as queued:
+        half.sendall(big + bytes(3_000_000))
+        queued.sendall(infer_bytes(777.0) + infer_bytes(777.0))
+        wait_for(lambda: shared.metric("switchyard_buffered_body_bytes") > 3_000_000)
+        half.close()
+        queued.close()
+        wait_for(lambda: shared.metric("switchyard_buffered_body_bytes") == 0)
+
+
+def wait_for(what: Any) -> None:
+    end_s = time.monotonic() + 5
+    while not what():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="module")
 def hasty(new_site: Any) -> Iterator[Any]:
     """A gateway with short timeouts and few connections."""

@@ -13,9 +13,8 @@ def key(text: str = "sy_a", *scopes: str, **more: object) -> ApiKey:
     return ApiKey(id="1", name="n", sha256=hashlib.sha256(text.encode()).hexdigest(), scopes=scopes, **more)
 
 
-TABLE = KeyTable(
-    KeysSpec(epoch="e", generation=1, keys=(key("sy_a", "infer"), key("sy_old", "infer", expires_at_s=100)))
-)
+KEYS = (key("sy_a", "infer"), key("sy_old", "infer", expires_at_s=100))
+TABLE = KeyTable(KeysSpec(epoch="e", generation=1, keys=KEYS))
 
 
 @pytest.mark.parametrize("header", [b"Bearer sy_a", b"bearer sy_a", b"BEARER  sy_a "])

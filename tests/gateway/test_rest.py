@@ -36,7 +36,13 @@ def test_models_and_their_metadata(shared: Any) -> None:
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
         "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 4]}],
     }  # fmt: skip
-    for path in ("/v2/models/linear", "/v2/models/linear/versions/2", "/v2/models/linear/", "/v2/models/linear?x=1"):
+    for path in (
+        "/v2/models/linear",
+        "/v2/models/linear/versions/2",
+        "/v2/models/linear/",
+        "/v2/models/linear?x=1",
+        "http://host/v2/models/linear",
+    ):
         assert shared.call("GET", path, key=READ_KEY)[:2] == (200, expected)
     assert shared.call("GET", "/v2/models/chain", key=READ_KEY)[1]["platform"] == "pytorch_pt2"
 
