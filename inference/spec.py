@@ -281,7 +281,8 @@ def decode(raw: bytes | str, kind: type[DocumentKind]) -> DocumentKind:
     """Decode one document strictly: unknown fields and wrong types raise BadDocument with the path of the fault."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    # msgspec lets text that is no UTF-8, and nesting beyond the stack, through as Python's own errors.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadDocument(f"This is not a valid {kind.__name__}: {error}.") from error
 
 

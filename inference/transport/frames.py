@@ -182,7 +182,8 @@ def decode_header(kind: Kind, raw: bytes | memoryview, hello: type[Header] = Wor
     decoder = hello_decoders[hello] if kind is Kind.HELLO else decoders[kind]
     try:
         return decoder.decode(raw)
-    except msgspec.DecodeError as error:
+    # msgspec lets text that is no UTF-8, and nesting beyond the stack, through as Python's own errors.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(f"The header of a {kind.name} frame is wrong: {error}.") from error
 
 

@@ -175,7 +175,7 @@ def is_checked(artifact: Artifact, folder: Path) -> bool:
 def read_checked(folder: Path) -> dict[str, Stamp]:
     try:
         return msgspec.json.decode(beside(folder, ".checked").read_bytes(), type=dict[str, Stamp])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
 
 

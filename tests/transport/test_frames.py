@@ -76,7 +76,16 @@ def test_a_reader_can_be_held_to_small_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, raw", [(Kind.DATA, b"\xc1"), (Kind.DATA, b"\x92\x01"), (Kind.WANT, b"\x91\xa3abc"), (Kind.HELLO, b"")]
+    "kind, raw",
+    [
+        (Kind.DATA, b"\xc1"),
+        (Kind.DATA, b"\x92\x01"),
+        (Kind.WANT, b"\x91\xa3abc"),
+        (Kind.HELLO, b""),
+        (Kind.DRAIN, b"\x91\xa2\xff\xfe"),
+        (Kind.DATA, b"\x91" * 100_000),
+    ],
+    ids=["no-msgpack", "too-short", "wrong-type", "empty", "no-utf8", "too-deep"],
 )
 def test_a_header_of_another_form_is_refused(kind: Kind, raw: bytes) -> None:
     with pytest.raises(BadFrame, match=kind.name):

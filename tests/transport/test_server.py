@@ -1,6 +1,7 @@
 """The worker's side of the socket: what is served, who is served next, and who is shown the door."""
 
 import os
+import random
 import socket
 import stat
 from pathlib import Path
@@ -312,3 +313,21 @@ def test_a_half_closed_peer_is_let_go(echo) -> None:
         gateway.sock.shutdown(socket.SHUT_WR)
         assert gateway.is_hung_up()
         wait_until(lambda: not worker.server.connections)
+
+
+def test_a_valid_stream_with_any_byte_changed_never_stops_the_worker(echo) -> None:
+    """What a changed byte means differs (another value, a lie, a longer frame); that others are served does not."""
+    worker = echo()
+    data = Data(1, [Item(1, 0, [TensorHead("x", "FP32", (1, 4), 16)])])
+    valid = pack(Kind.HELLO, ClientHello(Role.GATEWAY, "m", "d" * 64)) + pack(Kind.DATA, data, [bytes(16)])
+    dice = random.Random(20)
+    with worker.connect("honest") as honest:
+        for _ in range(150):
+            stream = bytearray(valid)
+            for _ in range(dice.randint(1, 4)):
+                stream[dice.randrange(len(stream))] = dice.randrange(256)
+            with Peer(worker.address) as mutant:
+                mutant.sock.sendall(stream[: dice.randrange(1, len(stream))] if dice.random() < 0.3 else stream)
+        honest.want(1)
+        assert honest.ask(ROW)[0]["x"].tolist() == [[1, 2, 3, 4]]
+    assert worker.thread.is_alive()
