@@ -38,7 +38,8 @@ from console.registry.version_file import (
 from inference import spec
 
 Found = TypeVar("Found")
-INSPECT_LIMITS = ProgramLimits(wall_s=300, cpu_s=300, file_bytes=64 * 1024**2)
+# It may write a .pt2 again without its sample inputs, so files as large as uploads are allowed.
+INSPECT_LIMITS = ProgramLimits(wall_s=300, cpu_s=300)
 
 
 @dataclass(frozen=True)
