@@ -245,6 +245,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "console.lib.api_docs.list_codes",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "RoleName": "console.accounts.choices.Role",
         "ScopeName": "console.accounts.choices.Scope",

@@ -7,6 +7,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from console.lib.api_errors import every_code
+
 
 class FaultSerializer(serializers.Serializer[Any]):
     pointer = serializers.CharField(help_text="JSON pointer into the body, or ?name for a query parameter")
@@ -29,6 +31,14 @@ class ProblemSerializer(serializers.Serializer[Any]):
     allowed = serializers.ListField(child=serializers.CharField(), required=False, help_text="With 409")
     current = serializers.JSONField(required=False, help_text="With 412: what is so now")
     dependency = serializers.CharField(required=False, help_text="With 503: what is away")
+
+
+def list_codes(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Postprocessing hook: the codes of all apps, which are known only when all are loaded."""
+    problem = result["components"]["schemas"].get("Problem")
+    if problem:
+        problem["properties"]["code"]["enum"] = sorted(every_code())
+    return result
 
 
 def problem_response(description: str) -> OpenApiResponse:

@@ -89,6 +89,17 @@ def problem(status: int, code: str, detail: str, instance: str, extras: dict[str
     } | (extras or {})
 
 
+def every_code() -> dict[str, int]:
+    """The enum: each code an app may answer with, and its status."""
+    found = {code: status for status, code in CODES.items()} | {"key_invalid": 401, "slow_client": 408}
+    waiting = [errors.ConsoleError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.code] = next((STATUS[base] for base in kind.__mro__ if base in STATUS), 500)
+        waiting += kind.__subclasses__()
+    return found
+
+
 def status_of(error: errors.ConsoleError) -> int:
     """Of the nearest class in `STATUS`; a type that nobody mapped is our fault, so 500."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)

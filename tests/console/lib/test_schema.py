@@ -1,5 +1,8 @@
 """The OpenAPI document: valid, and true about who may call what."""
 
+import re
+from pathlib import Path
+
 import pytest
 from django.core.management import call_command
 
@@ -46,3 +49,14 @@ def test_the_reader_of_the_api_has_no_inline_script_or_style(page_as, viewer):
     assert "<style" not in page
     assert "<script>" not in page
     assert page_as(viewer).get("/api/v1/schema/").json()["openapi"].startswith("3.1")
+
+
+def test_every_code_is_in_the_schema_and_in_the_docs_under_its_status(schema):
+    from console.lib.api_errors import every_code
+
+    codes = every_code()
+    assert schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == sorted(codes)
+    page = (Path(__file__).resolve().parents[3] / "docs" / "console-api.md").read_text()
+    table = dict(re.findall(r"^\| (\d{3}) \| (.+) \|$", page, re.MULTILINE))
+    told = {code: int(status) for status, names in table.items() for code in re.findall(r"`(\w+)`", names)}
+    assert told == {code: status for code, status in codes.items() if not code.startswith("own_")}
