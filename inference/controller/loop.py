@@ -17,7 +17,7 @@ from inference.controller.seat import Seat
 from inference.controller.tell import Teller
 from inference.drivers.base import Driver, Running
 from inference.log import get_log
-from inference.policy.reconcile import LOADING, Decision, Replica, Start, list_in_force, list_wanted, reconcile
+from inference.policy.reconcile import LOADING, Decision, Replica, Start, Wanted, list_in_force, list_wanted, reconcile
 from inference.status import ReplicaState
 from inference.sync.feed import Feed
 from inference.sync.report import Reporter
@@ -25,10 +25,12 @@ from inference.sync.report import Reporter
 log = get_log()
 
 LOOK_S = 0.2  # at the processes; heartbeats and changed documents wake the loop at once
-DECIDE_S = 0.5  # at the latest, also when nothing changed: for what is due by time
+DECIDE_S = 0.5  # also when nothing changed: for what is due by time
+DECIDE_SHARE = 20  # and then at most a twentieth of the time
 TELL_S = 1.0
 SWEEP_S = 30.0
 STALL_S = 5.0
+SAID = 3  # shortages, in the controller's own message
 
 
 class Controller:
@@ -65,6 +67,7 @@ class Controller:
         self.wake = asyncio.Event()
         self.fence = 0
         self.assumed: dict[str, ReplicaState] = {}
+        self.wanted: list[Wanted] = []
         self.decision = Decision()
         self.decided_on: object = None  # facts
         self.decided_for: tuple[object, ...] = ()  # wishes; compared as objects, for they may be large
@@ -194,14 +197,16 @@ class Controller:
             tuple(self.roster.failures.values()),
             [(one.replica, one.state, one.draining_at_s, one.stopping) for one in replicas],
         )
-        unchanged = facts == self.decided_on and all(map(is_, wishes, self.decided_for))
-        if unchanged and now_s < self.decide_at_s:
+        same_wishes = all(map(is_, wishes, self.decided_for)) and bool(self.decided_for)
+        if same_wishes and facts == self.decided_on and now_s < self.decide_at_s:
             return False
-        self.decided_on, self.decided_for, self.decide_at_s = facts, wishes, now_s + DECIDE_S
+        began_s = time.perf_counter()
         models = documents.models
+        if not same_wishes:
+            self.wanted = list_wanted(models.values(), documents.effective, self.pool)
         deleted = {name for kind, name in documents.tombstones if kind == "spec"}
         self.decision = reconcile(
-            wanted=list_wanted(models.values(), documents.effective, self.pool),
+            wanted=self.wanted,
             pool=pool,
             replicas=replicas,
             failures=tuple(self.roster.failures.values()),
@@ -210,6 +215,9 @@ class Controller:
             cores=self.cores,
             now_s=now_s,
         )
+        # What is due only by time is looked for less often where thousands of models make the look itself long.
+        rest_s = max(DECIDE_S, DECIDE_SHARE * (time.perf_counter() - began_s))
+        self.decided_on, self.decided_for, self.decide_at_s = facts, wishes, now_s + rest_s
         for action in self.decision.actions:
             log.info("action", **describe(action))
             self.applier.apply(action, now_s)
@@ -236,8 +244,9 @@ class Controller:
     def message(self) -> str:
         if self.pool not in self.feed.documents.pools:
             return f"Nothing is known of pool {self.pool!r} yet: workers that run go on, none is started."
-        shortages = [f"{one.model} {one.version}: {one.reason}" for one in self.decision.shortages]
-        return " ".join(shortages)
+        shortages = self.decision.shortages
+        said = [f"{one.model} {one.version}: {one.reason}" for one in shortages[:SAID]]
+        return " ".join([*said, *([f"And {len(shortages) - SAID} more."] if len(shortages) > SAID else [])])
 
 
 def describe(action: object) -> dict[str, object]:

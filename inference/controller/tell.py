@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -13,6 +14,7 @@ from inference.policy.reconcile import Failure, Replica, Shortage
 from inference.status import ControllerStatus, Event, Reading, ReplicaState, WorkerStatus
 from inference.sync.report import Reporter
 
+MAX_SHORTAGES = 64  # rows; a pool that is far too small says so often enough
 UNKNOWN = Reading(value=None, reason="the worker has not reported yet")
 NO_PROCESS = Reading(value=None, reason="there is no process")
 
@@ -55,7 +57,7 @@ class Teller:
             for one in roster.failures.values()
             if one.replica not in living
         ]
-        rows += [self.shortage_row(one) for one in shortages]
+        rows += [self.shortage_row(one) for one in islice(shortages, MAX_SHORTAGES)]
         for row in rows:
             self.reporter.worker(row)
         names = {row.replica for row in rows}

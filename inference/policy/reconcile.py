@@ -176,7 +176,9 @@ def reconcile(
     living = {one.replica for one in replicas}
     resting = [failure for failure in failures if failure.replica not in living]
     starts = list_starts(wanted, targets, kept, resting, pool, replicas, len(protected), cores, now_s)
-    wanted_names = {name for group in targets for name in names_of(group, targets[group], kept, resting)}
+    wanted_names = {
+        name for group in {one.group for one in resting} for name in names_of(group, targets, kept, resting)
+    }
     forgotten = [Forget(one.replica) for one in resting if one.replica not in wanted_names and one.group[0] in known]
     removals = [
         *list_removals(one for one in surplus if one not in protected and one.replica not in killed),
@@ -265,6 +267,8 @@ def list_starts(
     computing = sum(targets[one.group] for one in wanted if one.serving and computes(one.version, one.unit))
     for one in wanted:
         missing = targets[one.group] - len(kept.get(one.group, ()))
+        if missing <= 0:
+            continue
         resters = sorted((rest for rest in resting if rest.group == one.group), key=lambda rest: rest.retry_at_s)
         # Successors of serving replicas may stand beside them until they take over.
         bound = pool.max_workers + (replaced if one.serving else 0)
@@ -284,9 +288,11 @@ def list_starts(
     return starts
 
 
-def names_of(group: Group, target: int, kept: Mapping[Group, list[Replica]], resting: Sequence[Failure]) -> list[str]:
+def names_of(
+    group: Group, targets: Mapping[Group, int], kept: Mapping[Group, list[Replica]], resting: Sequence[Failure]
+) -> list[str]:
     """The failed replicas whose places are still wanted."""
-    missing = target - len(kept.get(group, ()))
+    missing = targets.get(group, 0) - len(kept.get(group, ()))
     members = sorted((rest for rest in resting if rest.group == group), key=lambda rest: rest.retry_at_s)
     return [rest.replica for rest in members[: max(missing, 0)]]
 

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import redis
 from support.replicas import ROOT, tiny_version
+from support.valkey import run_own_valkey
 from support.versions import make_model
 from support.waiting import wait_until
 
@@ -192,16 +193,17 @@ def test_a_spec_that_cannot_be_read_is_refused_by_name_and_what_runs_goes_on(loc
 
 
 @pytest.fixture
-def controller(valkey, short_tmp):
-    """Start a controller over real Valkey; workers end with the test's lifeline."""
+def controller(short_tmp):
+    """Start a controller over the test's own Valkey; workers end with the test's lifeline."""
     read_end, write_end = os.pipe()
-    environ = {**os.environ, "SWITCHYARD_DATA": str(short_tmp), "REDIS_URL": valkey,
+    environ = {**os.environ, "SWITCHYARD_DATA": str(short_tmp), "REDIS_URL": f"unix://{short_tmp}/valkey.sock",
                "SWITCHYARD_LIFELINE_FD": str(read_end)}  # fmt: skip
     processes = []
 
     def start() -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "inference", "controller"]
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, pass_fds=(read_end,)))
+        with (short_tmp / "controller.log").open("ab") as log:
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=environ, pass_fds=(read_end,), stderr=log))
         return processes[-1]
 
     yield start
@@ -212,12 +214,19 @@ def controller(valkey, short_tmp):
     os.close(read_end)
 
 
-def test_over_redis_rows_show_each_worker_and_those_of_the_dead_go(valkey, short_tmp, controller):
+@pytest.fixture
+def valkey_process(short_tmp):
+    with run_own_valkey(short_tmp) as process:
+        wait_until((short_tmp / "valkey.sock").exists)
+        yield process
+
+
+def test_over_redis_rows_show_each_worker_and_those_of_the_dead_go(valkey_process, short_tmp, controller):
     folder = DocumentFolder(short_tmp / "documents")
     first, _ = two_versions(short_tmp / "store")
     folder.write("pool", "default", PoolSpec(name="default", epoch="e", generation=1, spares=1))
     folder.write("spec", "tiny", make_model("tiny", first))
-    with redis.Redis.from_url(valkey) as client:
+    with redis.Redis.from_url(f"unix://{short_tmp}/valkey.sock") as client:
         client.hset(status.WORKERS, "left-behind-1-main-0000", "{}")
         process = controller()
 
@@ -251,3 +260,30 @@ def test_over_redis_rows_show_each_worker_and_those_of_the_dead_go(valkey, short
         )
         assert worker_pids(short_tmp) == {row.replica: pid}
         wait_until(lambda: rows()[row.replica].state.value == "ready")
+
+
+def test_while_valkey_hangs_a_crashed_worker_comes_back_and_the_folder_says_so(valkey_process, short_tmp, controller):
+    folder = DocumentFolder(short_tmp / "documents")
+    folder.write("pool", "default", PoolSpec(name="default", epoch="e", generation=1, spares=0))
+    folder.write("spec", "tiny", make_model("tiny", tiny_version(short_tmp / "store")))
+    controller()
+    gateway = DocumentFolder(short_tmp / "documents")  # what a gateway of this node would hear
+
+    def endpoints() -> list[str]:
+        return [
+            one.state.value for kind, _, document in gateway.load() if kind == "endpoints" for one in document.replicas
+        ]
+
+    wait_until(lambda: endpoints() == ["ready"], deadline_s=30)
+    (pid,) = worker_pids(short_tmp).values()
+    valkey_process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: "lease_unknown" in (short_tmp / "controller.log").read_text(), why="it misses its lease")
+        psutil.Process(pid).kill()
+        wait_until(lambda: endpoints() == ["starting"])
+        wait_until(lambda: endpoints() == ["ready"], deadline_s=20)
+        assert list(worker_pids(short_tmp).values()) != [pid]
+    finally:
+        valkey_process.send_signal(signal.SIGCONT)
+    with redis.Redis.from_url(f"unix://{short_tmp}/valkey.sock") as client:
+        wait_until(lambda: b'"state":"ready"' in (client.hget("sy:doc:endpoints", "default") or b""), deadline_s=20)
