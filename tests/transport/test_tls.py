@@ -1,17 +1,23 @@
 """Between machines: both sides show a certificate of the deployment's CA, or nothing is said."""
 
+import asyncio
 import ssl
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import uvloop
 from support.peer import Peer, floats
 from support.waiting import wait_until
 
 from inference.transport.certs import main as make_certs
 from inference.transport.certs import make_ca, make_node
+from inference.transport.client import Link, dial
+from inference.transport.frames import ClientHello, Data, Item, Kind, Result, Role, WorkerHello, head_of, pack
 from inference.transport.tls import BadCertificates, client_context, server_context
 
 LOOPBACK = "tls:127.0.0.1:0"
@@ -38,6 +44,44 @@ def test_a_node_of_the_deployment_is_served(echo, deployment: Path) -> None:
         assert small["x"].tolist() == [[1, 2, 3, 4]]
         assert big["x"].shape == (100_000, 4)
         assert big["x"][-1, 0] == 99_999
+
+
+class Owner:
+    """A gateway's side of one link: sends one batch when it may and keeps what comes."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future = asyncio.get_running_loop().create_future()
+
+    def link_ready(self, link: Link, hello: WorkerHello) -> None: ...
+
+    def link_granted(self, link: Link, credits: int) -> None:
+        [tensor] = floats([1, 2, 3, 4])
+        link.send(pack(Kind.DATA, Data(1, [Item(1, 0, [head_of(tensor)])]), [tensor.data]))
+
+    def link_answered(self, link: Link, result: Result, body: memoryview) -> None:
+        self.answer.set_result(bytes(body))
+
+    def link_draining(self, link: Link, reason: str) -> None: ...
+
+    def link_lost(self, link: Link, why: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(ConnectionError(why))
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_gateways_own_link_speaks_it(echo, deployment: Path, new_loop: Callable) -> None:
+    worker = echo(address=LOOPBACK, context=server_context(deployment / "127.0.0.1"))
+
+    async def ask() -> bytes:
+        owner, hello = Owner(), ClientHello(Role.GATEWAY, "g", "d" * 64)
+        link = await dial(worker.address, hello, owner, client_context(deployment / "gpu-1.example"))
+        try:
+            return await asyncio.wait_for(owner.answer, 10)
+        finally:
+            link.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert np.frombuffer(runner.run(ask()), np.float32).tolist() == [1, 2, 3, 4]
 
 
 def client_without_certificate(deployment: Path) -> ssl.SSLContext:
