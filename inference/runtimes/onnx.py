@@ -116,18 +116,16 @@ def check_graph(path: Path) -> int:
             f"{path.name} uses operators of {', '.join(sorted(foreign))}, which need a library of their own. "
             "Export with standard operators."
         )
-    parameters = 0
-    for graph in every_graph(model.graph):
-        for tensor in graph.initializer:
-            parameters += int(np.prod(tensor.dims, dtype=np.int64)) if tensor.dims else 1
+    graphs = every_graph(model)
+    for graph in graphs:
         for tensor in every_tensor(graph):
             check_external(path, tensor)
-    return parameters
+    return sum(int(np.prod(tensor.dims, dtype=np.int64)) for graph in graphs for tensor in initializers(graph))
 
 
-def every_graph(graph: Any) -> list[Any]:
-    """`graph` and those inside its If, Loop and Scan nodes."""
-    found, waiting = [], [graph]
+def every_graph(model: Any) -> list[Any]:
+    """The graph, the model's own functions, and the graphs inside If, Loop and Scan nodes of either."""
+    found, waiting = [], [model.graph, *model.functions]
     while waiting:
         current = waiting.pop()
         found.append(current)
@@ -137,9 +135,19 @@ def every_graph(graph: Any) -> list[Any]:
     return found
 
 
+def initializers(graph: Any) -> list[Any]:
+    return list(getattr(graph, "initializer", ()))  # a function has none
+
+
 def every_tensor(graph: Any) -> list[Any]:
-    constants = [a.t for node in graph.node for a in node.attribute if a.HasField("t")]
-    return [*graph.initializer, *constants]
+    """Weights and constants, sparse ones as the two tensors that they are."""
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    sparse = [*getattr(graph, "sparse_initializer", ())]
+    sparse += [a.sparse_tensor for a in attributes if a.HasField("sparse_tensor")]
+    sparse += [tensor for a in attributes for tensor in a.sparse_tensors]
+    dense = [*initializers(graph), *(a.t for a in attributes if a.HasField("t"))]
+    dense += [tensor for a in attributes for tensor in a.tensors]
+    return [*dense, *(part for tensor in sparse for part in (tensor.values, tensor.indices))]
 
 
 def check_external(path: Path, tensor: Any) -> None:

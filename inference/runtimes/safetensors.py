@@ -22,6 +22,7 @@ from inference.spec import Signature
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+OWN_CHOICES = ("attn_implementation", "experts_implementation")
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -135,10 +136,17 @@ def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def has_key(value: Any, key: str) -> bool:
+    """Whether `key` stands anywhere in a JSON value: models made of several keep a configuration for each."""
+    if isinstance(value, dict):
+        return key in value or any(has_key(inner, key) for inner in value.values())
+    return isinstance(value, list) and any(has_key(inner, key) for inner in value)
+
+
 def model_class(folder: Path) -> tuple[Any, Any]:
     """The transformers class that runs this folder, and its configuration. Raises for what needs code of its own."""
     for name in (CONFIG, "tokenizer_config.json", "preprocessor_config.json"):
-        if (folder / name).is_file() and "auto_map" in read_json(folder / name):
+        if (folder / name).is_file() and has_key(read_json(folder / name), "auto_map"):
             raise UnsafeArtifact(
                 f"{name} asks for code of its own (auto_map). Only architectures that transformers itself has are run: "
                 "export the model to ONNX instead."
@@ -159,6 +167,8 @@ def model_class(folder: Path) -> tuple[Any, Any]:
             f"transformers {transformers.__version__} knows no model type {settings.get('model_type')!r}. Export the "
             "model to ONNX, or use a newer transformers."
         )
+    # How attention is calculated is our choice: a file could name a kernel that would be fetched and run.
+    settings = {name: value for name, value in settings.items() if not name.strip("_").startswith(OWN_CHOICES)}
     try:
         config = CONFIG_MAPPING[settings["model_type"]].from_dict(settings)
     except Exception as error:  # each configuration class checks itself in its own way

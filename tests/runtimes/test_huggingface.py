@@ -144,6 +144,12 @@ def test_weights_under_older_names_are_translated(tmp_path: Path, make_version: 
     assert np.allclose(serve(folder, make_version, text=[b"good day"])["embedding"], wanted, atol=1e-6)
 
 
+def test_a_file_does_not_choose_the_attention_kernel(tmp_path: Path, make_version: MakeVersion) -> None:
+    folder = save_model(tmp_path, BertModel(CONFIG))
+    change_json(folder / "config.json", _attn_implementation="somebody/kernel", attn_implementation="somebody/kernel")
+    assert serve(folder, make_version, text=[b"good day"])["embedding"].shape == (1, 16)
+
+
 def test_sharded_weights_are_put_together(tmp_path: Path, make_version: MakeVersion) -> None:
     torch.manual_seed(0)
     model = BertModel(CONFIG)
@@ -168,6 +174,7 @@ def missing_weight(folder: Path) -> None:
     "spoil, error, words",
     [
         (lambda f: change_json(f / "config.json", auto_map={"AutoModel": "x.Y"}), UnsafeArtifact, "auto_map"),
+        (lambda f: change_json(f / "config.json", text_config={"auto_map": {}}), UnsafeArtifact, "auto_map"),
         (lambda f: (f / "tokenizer_config.json").write_text('{"auto_map": {}}'), UnsafeArtifact, "auto_map"),
         (lambda f: (f / "adapter_config.json").write_text("{}"), UnsupportedFormat, "adapter"),
         (lambda f: change_json(f / "config.json", model_type="my-own"), UnsupportedFormat, "my-own"),

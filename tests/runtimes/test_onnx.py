@@ -74,6 +74,19 @@ def test_a_constant_inside_a_branch_is_looked_at_too(tmp_path: Path) -> None:
         OnnxRuntime.inspect(save(tmp_path, weight=condition, nodes=nodes), None)
 
 
+def test_a_constant_inside_a_function_is_looked_at_too(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Constant", [], ["c"], value=external("../secret"))]
+    function = helper.make_function("own", "F", [], ["c"], nodes, [helper.make_opsetid("", 18)])
+    save(
+        tmp_path, nodes=[helper.make_node("F", [], ["w"], domain="own"), helper.make_node("MatMul", ["x", "w"], ["y"])]
+    )
+    model = onnx.load(tmp_path / "model.onnx")
+    model.functions.append(function)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnsafeArtifact, match="outside"):
+        OnnxRuntime.inspect(tmp_path, None)
+
+
 def test_weights_that_were_not_uploaded_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorruptArtifact, match=r"weights\.bin"):
         OnnxRuntime.inspect(save(tmp_path, weight=external("weights.bin")), None)
