@@ -244,13 +244,13 @@ class Site:
                       weights=tuple(Weight(version=v, percent=p) for v, p in weights)),
         )  # fmt: skip
 
-    def start_gateway(self, *flags: str, **environ: str) -> Running:
+    def start_gateway(self, *flags: str, pass_fds: tuple[int, ...] = (), **environ: str) -> Running:
         log = self.data / f"gateway{len(self.gateways)}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "inference", "gateway", "--data", str(self.data), "--port", "0",
                  "--admin-port", "0", *flags],
-                stdout=file, stderr=subprocess.STDOUT, text=True, cwd=REPO,
+                stdout=file, stderr=subprocess.STDOUT, text=True, cwd=REPO, pass_fds=pass_fds,
                 env={**os.environ, "REDIS_URL": "", "SWITCHYARD_LOG_FORMAT": "json", **environ},
             )  # fmt: skip
         try:

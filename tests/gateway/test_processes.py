@@ -9,6 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
+from inference import lifeline
+
 
 def children(gateway: Any) -> list[int]:
     return [child.pid for child in psutil.Process(gateway.process.pid).children()]
@@ -77,6 +79,15 @@ def test_children_do_not_outlive_their_parent(pair: Any) -> None:
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
         assert time.monotonic() < end_s
         time.sleep(0.05)
+
+
+def test_a_gateway_ends_with_its_lifeline(site: Any) -> None:
+    read_end, write_end = lifeline.open_lifeline()
+    gateway = site.start_gateway(pass_fds=(read_end,), SWITCHYARD_LIFELINE_FD=str(read_end))
+    os.close(read_end)
+    assert gateway.process.poll() is None
+    os.close(write_end)
+    assert gateway.process.wait(10) == 0
 
 
 def test_a_taken_port_is_said_and_ends_the_start(site: Any, shared: Any) -> None:
