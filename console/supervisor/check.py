@@ -44,7 +44,7 @@ class Visitor:
     def call(self, path: str, body: dict[str, Any]) -> Any:
         headers = {
             "Content-Type": "application/json",
-            "X-CSRFToken": self.cookie("csrftoken"),
+            "X-CSRFToken": self.cookie("switchyard_csrf"),
             "Idempotency-Key": f"check-{time.monotonic_ns()}",
         }
         request = urllib.request.Request(self.base + path, json.dumps(body).encode(), headers)
@@ -82,7 +82,7 @@ async def run_check(facts: dict[str, Any], say: Callable[[str], None]) -> int:
 
 def log_in(visitor: Visitor, facts: dict[str, Any]) -> str:
     page = visitor.open(facts["login_url"])
-    if "sessionid" not in {cookie.name for cookie in visitor.cookies}:
+    if "switchyard_session" not in {cookie.name for cookie in visitor.cookies}:
         raise CheckFailed("The login link opened no session.")
     if "Overview" not in page:
         raise CheckFailed("The login link did not lead to the Overview.")
@@ -91,7 +91,7 @@ def log_in(visitor: Visitor, facts: dict[str, Any]) -> str:
 
 def try_model(visitor: Visitor) -> str:
     answer = visitor.call("/api/v1/models/minilm:infer", TEXT)
-    outputs = answer.get("response", answer)["outputs"]
+    outputs = answer["body"].get("outputs") or [{"shape": answer["body"]}]
     if outputs[0]["shape"] != [1, 384]:
         raise CheckFailed(f"minilm answered with shape {outputs[0]['shape']} instead of [1, 384].")
     return "minilm gives 384 numbers"
@@ -99,8 +99,8 @@ def try_model(visitor: Visitor) -> str:
 
 def make_key(visitor: Visitor, state: dict[str, Any]) -> str:
     made = visitor.call("/api/v1/api-keys/", {"name": f"check {time.time():.0f}", "scopes": ["infer"]})
-    state["key"] = made["key"]
-    return f"{made['key'][:11]}… shown once"
+    state["key"] = made["secret"]
+    return f"{made['secret'][:11]}… shown once"
 
 
 def curl(facts: dict[str, Any], key: str) -> str:
@@ -143,7 +143,7 @@ async def live_numbers(visitor: Visitor) -> str:
             frame = json.loads(raw)
             if frame.get("op") == "problem":
                 raise CheckFailed(f"The live stream refused: {frame}")
-            rate = frame.get("s", {}).get("requests_per_s")
-            if frame.get("op") == "delta" and rate:
+            rate = frame.get("s", {}).get("requests")
+            if rate:
                 return f"{rate:g} requests/s on the Overview after {time.monotonic() - began:.1f} s"
     raise CheckFailed("The live stream ended without a number.")

@@ -15,13 +15,13 @@ from typing import Any
 from console.supervisor import probes
 from console.supervisor.check import run_check
 from console.supervisor.control import serve_control
+from console.supervisor.descendants import await_descendants, become_subreaper, kill_descendants
 from console.supervisor.facts import read_facts, write_facts
 from console.supervisor.layout import Options, run_dir
 from console.supervisor.prepare import prepare
 from console.supervisor.programs import Layout, Program, inference, manage, valkey_command
 from console.supervisor.screen import Screen
 from console.supervisor.supervise import StartFailed, Supervisor
-from console.supervisor.workers import await_workers, kill_workers
 
 START_S = 60.0
 MODEL_S = 180.0
@@ -42,6 +42,7 @@ class Machine:
 
     async def run(self) -> int:
         """Start, serve until a signal comes (or the check is done), stop. Returns the exit code."""
+        become_subreaper()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.interrupt)
@@ -184,11 +185,11 @@ class Machine:
             return
         self.screen.note("Killing everything at once.")
         self.supervisor.kill()
-        kill_workers(self.options.data / "run")
+        kill_descendants(spare=set())
 
     async def stop(self) -> None:
         self.screen.note("Stopping: console, gateway, controller, workers, valkey.")
-        await self.supervisor.stop(STOP_ORDER, lambda: await_workers(self.options.data / "run"))
+        await self.supervisor.stop(STOP_ORDER, lambda: await_descendants(self.supervisor.pids()))
         self.facts["pids"] = {}
         write_facts(self.options.data, self.facts)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from console.supervisor.descendants import reap_orphan
 from console.supervisor.programs import BASE_DIR, Program
 from inference import lifeline
 
@@ -104,7 +105,12 @@ class Supervisor:
         while not self.stopping:
             for child in self.children.values():
                 self.mend(child, time.monotonic())
+            reap_orphan(self.pids())
             await asyncio.sleep(POLL_S)
+
+    def pids(self) -> set[int]:
+        """Children of ours, ended ones included until their exit code was seen."""
+        return {child.process.pid for child in self.children.values() if child.process}
 
     def mend(self, child: Child, now: float) -> None:
         if child.held or child.process is None or child.process.poll() is None:

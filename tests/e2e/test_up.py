@@ -42,14 +42,14 @@ def test_the_login_link_works_once(machine: Machine):
     url = machine.facts["login_url"]
     with httpx.Client(follow_redirects=True) as first, httpx.Client(follow_redirects=True) as second:
         assert "Overview" in first.get(url).text
-        assert "sessionid" in first.cookies
+        assert "switchyard_session" in first.cookies
         second.get(url)
-        assert "sessionid" not in second.cookies
+        assert "switchyard_session" not in second.cookies
 
 
 def test_everything_listens_on_loopback_alone(machine: Machine):
     for process in machine.family():
-        for connection in process.net_connections(kind="inet"):
+        for connection in process.connections(kind="inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip in ("127.0.0.1", "::1"), process.cmdline()
 
@@ -65,7 +65,7 @@ def test_ctrl_c_stops_everything_in_order(short_tmp: Path):
         family = up.family()
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(60) == 0
-        assert not [process.cmdline() for process in family if process.is_running()]
+        assert not [process.cmdline() for process in family if alive(process)]
         assert not any("killing" in line.lower() for line in up.output)
 
 

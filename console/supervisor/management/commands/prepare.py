@@ -44,7 +44,8 @@ class Command(BaseCommand):
             api_key = demo_key(user, known.get("api_key") or "")
             self.step("demo models", seed)
         link = accounts.create_login_link(actor=SYSTEM, user=user)
-        facts = {"admin_user": user.get_username(), "admin_password": password or known.get("admin_password")}
+        password = password or still_valid(user, known.get("admin_password") or "")
+        facts = {"admin_user": user.get_username(), "admin_password": password}
         self.say(facts | {"login_url": base_url + link, "api_key": api_key})
 
     def step(self, name: str, work: Callable[[], str]) -> None:
@@ -72,6 +73,11 @@ def size_pool(workers: int | None, device: str) -> None:
         max_workers=workers or held.max_workers,
         spares=held.spares,
     )
+
+
+def still_valid(user: User, password: str) -> str | None:
+    """The password of the last start, unless it was changed since, by whatever way."""
+    return password if password and user.check_password(password) else None
 
 
 def demo_key(owner: User, known: str) -> str:
