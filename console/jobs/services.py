@@ -152,7 +152,7 @@ def seed_demo(*, only: str | None = None) -> str:
     """Make one demo version here and now, for a start that waits for it, and queue the others. Says what it did."""
     said = []
     if only:
-        version = make_demo_version(only, unheard)
+        version = make_demo_version(only, unheard, inspected=False)
         said.append(f"{version} {version.get_state_display().lower()}")
     others = tuple(recipe for recipe in DEMO_RECIPES if recipe != only)
     started = [operation for operation in start_demo(actor=SYSTEM, recipes=others) if not operation.ended]

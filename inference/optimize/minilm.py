@@ -1,8 +1,11 @@
 """The demo's sentence-embedding model: MiniLM as safetensors (v1), and the same exported to ONNX (v2)."""
 
 import importlib.util
+import math
 import shutil
 from pathlib import Path
+
+from safetensors import safe_open
 
 from inference.optimize.demo import Made
 from inference.runtimes.sentences import TOKENS, embedding_stages, hidden_state
@@ -34,6 +37,12 @@ def model_folder() -> Path:
     return Path(found.origin).parent / "model"
 
 
+def count_parameters(path: Path) -> int:
+    """From the file's header, so in a moment and without torch."""
+    with safe_open(path, framework="numpy") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+
+
 def make(name: str, out: Path) -> Made:
     source, files = model_folder(), out / "files"
     (out / "samples" / "text.txt").write_text("\n".join(SAMPLES) + "\n")
@@ -47,6 +56,7 @@ def make(name: str, out: Path) -> Made:
         return Made(
             recipe=name, recipe_digest="", model="minilm", format=Format.SAFETENSORS, signature=signature,
             stages=stages, units=(unit,), description="all-MiniLM-L6-v2, sentence embeddings, safetensors",
+            figures={"parameters": count_parameters(files / "model.safetensors")},
         )  # fmt: skip
     from inference.optimize.export import export_folder
 

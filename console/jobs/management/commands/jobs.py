@@ -1,5 +1,6 @@
 """`manage.py jobs`: validation, export, demo models and demo traffic, one program."""
 
+import logging
 import signal
 import threading
 from typing import Any
@@ -18,6 +19,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         config = Config.from_env()
         configure_log("jobs", config.log_format, config.log_level)
+        for name in ("django_tasks", "django_tasks_db"):  # a line a poll; what operations do is logged by ours
+            logging.getLogger(name).setLevel(logging.WARNING)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
