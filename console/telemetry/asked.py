@@ -7,7 +7,7 @@ from typing import get_args
 from django.utils.dateparse import parse_datetime
 
 from console.lib.errors import Invalid
-from console.telemetry.series import RANGES, By, Query, check, step_for
+from console.telemetry.series import RANGES, STEPS_OF_RANGES, By, Query, check, step_for
 
 PARAMETERS = frozenset({"series", "q", "by", "model", "range", "start", "end", "step"})
 DEFAULT_RANGE = "15m"
@@ -16,7 +16,8 @@ DEFAULT_RANGE = "15m"
 def read_query(given: Mapping[str, str], now_s: float) -> Query:
     """Raises Invalid with the parameter that cannot be right."""
     start, end = read_range(given, now_s)
-    step = read_step(given.get("step", ""), end - start)
+    named = given.get("range", DEFAULT_RANGE) if not given.get("start") else ""
+    step = read_step(given.get("step", ""), end - start, STEPS_OF_RANGES.get(named))
     by = given.get("by", "version")
     if by not in get_args(By):
         raise Invalid.field("by", f"'by' is one of {', '.join(get_args(By))}, not {by!r}.")
@@ -57,9 +58,9 @@ def read_time(name: str, text: str) -> int:
     return int(moment.timestamp())
 
 
-def read_step(text: str, span_s: int) -> int:
+def read_step(text: str, span_s: int, usual: int | None) -> int:
     if not text:
-        return step_for(max(span_s, 1))
+        return usual or step_for(max(span_s, 1))
     if not text.isdigit() or not 0 < int(text) <= 86_400:
         raise Invalid.field("step", f"step={text!r} is not usable: whole seconds, 1 to 86400.")
     return int(text)

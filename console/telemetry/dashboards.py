@@ -9,7 +9,7 @@ from console.registry.selectors import list_models
 from console.serving.selectors import list_model_rows
 from console.telemetry.asked import DEFAULT_RANGE, read_range, spell_time
 from console.telemetry.selectors import run_query
-from console.telemetry.series import RANGES, By, Query, step_for
+from console.telemetry.series import RANGES, STEPS_OF_RANGES, By, Query, step_for
 
 WIDER = dict(zip(list(RANGES)[:-1], list(RANGES)[1:], strict=True))
 MAX_MODELS = 200
@@ -171,6 +171,7 @@ def page_data(dashboard: Dashboard) -> dict[str, object]:
         "start": window.start,
         "end": window.end,
         "ranges": RANGES,
+        "steps": STEPS_OF_RANGES,
         "roles": dashboard.roles,
         "panels": [msgspec.to_builtins(panel) for panel in dashboard.panels],
     }

@@ -11,7 +11,7 @@ import numpy as np
 
 from console.telemetry.cells import quantiles_ms
 from console.telemetry.rings import Rings, WorkerRings
-from console.telemetry.series import QUANTILES, Bucket, By, Query, evaluate, evaluate_workers, share
+from console.telemetry.series import QUANTILES, Answer, Bucket, By, Query, evaluate, evaluate_workers, share
 from inference.status import ReplicaState, WorkerStatus
 
 RATE_S = 10  # rates are over the last 10 s, shares and percentiles over the last minute
@@ -21,7 +21,7 @@ SPARK_POINTS, SPARK_STEP_S = 60, 15
 MAX_MODELS = 12  # on the overview; the Models page has all
 MAX_WORKERS = 12
 LOST_AFTER_S = 5.0  # without a report
-LIVE_STEPS = (1, 10)
+LIVE_STEPS = (1, 5, 10)
 MAX_LATE = 5  # changed seconds that one frame resends; more makes clients take a new snapshot
 
 LIVE_SERIES: dict[By, tuple[str, ...]] = {
@@ -36,10 +36,11 @@ LIVE_SERIES: dict[By, tuple[str, ...]] = {
 class Sums(Bucket):
     """Sums over a window, with the seconds known in it."""
 
-    __slots__ = ("in_flight", "seconds", "waiting")
+    __slots__ = ("gateways", "in_flight", "seconds", "waiting")
 
     def __init__(self) -> None:
         super().__init__()
+        self.gateways: set[str] = set()
         self.seconds = self.waiting = self.in_flight = 0
 
     @property
@@ -59,6 +60,7 @@ def sums_of(rings: Rings, start: int, end: int) -> Sums:
     sums = Sums()
     for _, second in rings.window(start, end):
         sums.seconds += 1
+        sums.gateways |= second.gateways
         sums.waiting += second.waiting
         sums.in_flight += second.in_flight
         for cell in second.cells.values():
@@ -159,6 +161,7 @@ def overview_state(
         "use": shown(mean_use(readings, end - RATE_S, end)),
         "use.was": shown(mean_use(readings, end - EARLIER_S - RATE_S, end - EARLIER_S)),
         "use.kind": use_kind(workers),
+        "gateways": len(rate.gateways),
         "in_flight": last.in_flight if last.seconds else None,
         "waiting": last.waiting if last.seconds else None,
         "ready": states.count(ReplicaState.READY.value) if workers else None,
@@ -258,11 +261,10 @@ def point_of(rings: Rings, readings: WorkerRings, start: int, step: int) -> dict
     return values
 
 
-def answer_from(rings: Rings, readings: WorkerRings, query: Query) -> Any:
+def answer_from(rings: Rings, readings: WorkerRings, query: Query) -> Answer:
     """Any query, from the rings."""
-    since = rings.since
     if query.by == "worker":
-        return evaluate_workers(query, readings.samples(query.start, query.end, query.step), since)
+        return evaluate_workers(query, readings.samples(query.start, query.end, query.step), readings.since)
     held = list(rings.window(query.start, query.end))
     cells = ((t, model, version, cell) for t, second in held for (model, version), cell in second.cells.items())
-    return evaluate(query, cells, ((t, second.gauge) for t, second in held), since)
+    return evaluate(query, cells, ((t, second.gauge) for t, second in held), rings.since)

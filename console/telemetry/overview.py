@@ -114,12 +114,21 @@ def make_tiles(shown: dict[str, Any], lines: dict[str, Any]) -> tuple[Tile, ...]
         tile("errors", "Errors", "%"),
         tile("use", f"{shown.get('use.kind', 'CPU')} use", "%", ceiling=100),
         tile("in_flight", "In flight", "requests", note="" if waiting is None else f"{waiting} waiting"),
-        tile("ready", "Workers ready", "" if workers is None else f"of {workers}"),
+        tile("ready", "Workers ready", "" if workers is None else f"of {workers}", note=spell_ready(shown)),
     )
+
+
+def spell_ready(shown: dict[str, Any]) -> str:
+    ready, workers = shown.get("ready"), shown.get("workers")
+    if workers is None or ready is None:
+        return ""
+    return "all of them" if ready == workers else f"{workers - ready} not ready"
 
 
 def with_figures(row: ModelRow, shown: dict[str, Any]) -> ModelFigures:
     requests, p95, errors = (shown.get(f"m|{row.model.name}|{key}") for key in ("requests", "p95", "errors"))
+    if requests is None and shown.get("gateways"):
+        requests = 0.0  # gateways report, and nobody called it
     return ModelFigures(row, requests, p95, errors)
 
 

@@ -115,8 +115,10 @@ class WorkerRings:
         self.span_s, self.most = span_s, most
         self.readings: dict[str, np.ndarray] = {}
         self.written: dict[str, int] = {}  # replica → its newest second
+        self.since = 0  # the first second ever added; readings are not replayed when the monitor starts
 
     def add(self, second: int, workers: Iterable[WorkerStatus]) -> None:
+        self.since = self.since or second
         for worker in workers:
             ring = self.readings.get(worker.replica)
             if ring is None:

@@ -23,17 +23,22 @@ def run_query(query: Query, now_s: float) -> Answer:
     answer = live.ask(query)
     if answer is None:
         return query_history(query, now_s)
-    if answer.since > query.start and query.step % GRAINS_S[0] == 0:
-        # The monitor's memory is younger than the range: what was written before it fills the front.
+    if not answer.since or answer.since > query.start:
         fill_front(answer, query_history(query, now_s))
     return answer
 
 
 def fill_front(answer: Answer, history: Answer) -> None:
+    """The monitor's memory is younger than the range: what was written before it stands in the front of each line.
+
+    A finer step than history has repeats the value of its bucket.
+    """
     held_from = -(-(answer.since - answer.start) // answer.step) if answer.since else answer.points
     for name, line in history.series.items():
         held = answer.series.setdefault(name, [None] * answer.points)
-        held[:held_from] = line[:held_from]
+        for index in range(min(held_from, answer.points)):
+            place = (answer.start + index * answer.step - history.start) // history.step
+            held[index] = line[place] if place < len(line) else None
     answer.through = max(answer.through, history.through)
 
 

@@ -46,6 +46,8 @@ MAX_POINTS = 600
 MAX_POINTS_LIVE = 900  # 15 min at 1 s
 MAX_GROUPS = 64
 RANGES = {"5m": 300, "15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
+# A live chart moves each second; its step is what makes its lines calm enough to read.
+STEPS_OF_RANGES = {"5m": 1, "15m": 5, "1h": 10, "6h": 60, "24h": 300, "7d": 1_200}
 MAX_SPAN_S = 90 * 86_400
 
 

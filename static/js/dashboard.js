@@ -36,9 +36,9 @@ function start() {
   if (!isLive()) fetchAll()
   else if (spanOf() > MAX_LIVE_S) {
     fetchAll()
-    polling = setInterval(fetchAll, Math.max(POLL_MS, (spanOf() / 600) * 1000))
+    polling = setInterval(fetchAll, Math.max(POLL_MS, page.steps[window_.name] * 1000))
   } else {
-    const step = spanOf() > 900 ? 10 : 1
+    const step = page.steps[window_.name]
     subscriptions = Object.entries(SOURCES).map(([by, asked]) =>
       subscribe("metrics", { ...asked, by, model: modelFor(by), window: spanOf(), step }, {
         snap(message) { replace(by, message.t0, message.step, message.n, message.s) },

@@ -5,13 +5,14 @@ import { onStatus, retryNow, status, subscribe, wireTopBar } from "./stream.js"
 
 const POINTS = 60
 const MAX_EVENTS = 10
-const sprite = document.querySelector("#event use").getAttribute("href").split("#")[0]
+const shape = document.getElementById("event").content.querySelector("svg")
+const sprite = shape.firstElementChild.getAttribute("href").split("#")[0]
 
 let state = {}
 let lines = { start: 0, step: 15 }
 
 function icon(name, tone = "") {
-  const svg = document.querySelector("#event").content.firstElementChild.cloneNode(true)
+  const svg = shape.cloneNode(true)
   svg.setAttribute("class", `i ${tone}`.trim())
   svg.firstElementChild.setAttribute("href", `${sprite}#${name}`)
   return svg
@@ -40,6 +41,7 @@ function drawChange(place, key, value) {
   const words = document.createElement("span")
   if (change) words.textContent = change.text
   else if (key === "in_flight" && state.waiting != null) words.textContent = `${state.waiting} waiting`
+  else if (key === "ready" && value != null) words.textContent = value === state.workers ? "all of them" : `${state.workers - value} not ready`
   else words.textContent = value == null ? "not known yet" : "nothing to compare yet"
   if (place.textContent === words.textContent) return
   place.replaceChildren(...(change ? [icon(change.icon, change.good ? "ok" : "")] : []), words)
@@ -84,7 +86,9 @@ function drawWorker(box) {
 
 function drawModel(row) {
   for (const cell of row.querySelectorAll("[data-m]")) {
-    const value = state[`m|${row.dataset.model}|${cell.dataset.m}`]
+    const figure = state[`m|${row.dataset.model}|${cell.dataset.m}`]
+    // Gateways report, and nobody called it: a real 0.
+    const value = figure ?? (cell.dataset.m === "requests" && state.gateways ? 0 : null)
     const unit = document.createElement("span")
     unit.className = "u"
     unit.textContent = cell.dataset.unit
