@@ -17,7 +17,9 @@ from inference.controller.seat import Seat
 from inference.controller.tell import Teller
 from inference.drivers.base import Driver, Running
 from inference.log import get_log
-from inference.policy.reconcile import LOADING, Decision, Replica, Start, Wanted, list_in_force, list_wanted, reconcile
+from inference.policy.reconcile import Decision, Start, reconcile
+from inference.policy.replicas import LOADING, Replica
+from inference.policy.wanted import Wanted, list_in_force, list_wanted
 from inference.status import ReplicaState
 from inference.sync.feed import Feed
 from inference.sync.report import Reporter
@@ -42,6 +44,8 @@ class Controller:
         reporter: Reporter,
         driver: Driver,
         seat: Seat,
+        pulse: Pulse,
+        wake: asyncio.Event,
         data: Path,
         node: str,
         pool: str,
@@ -54,7 +58,7 @@ class Controller:
         self.reporter = reporter
         self.driver = driver
         self.seat = seat
-        self.pulse: Pulse | None = None
+        self.pulse = pulse
         self.clock = clock
         self.wall = wall
         self.pool = pool
@@ -64,7 +68,7 @@ class Controller:
         self.applier = Applier(driver, self.roster, data, node, pool, drain_s)
         self.publisher = Publisher(feed, pool, node)
         self.teller = Teller(reporter, pool, node, wall)
-        self.wake = asyncio.Event()
+        self.wake = wake
         self.fence = 0
         self.assumed: dict[str, ReplicaState] = {}
         self.wanted: list[Wanted] = []
@@ -148,8 +152,7 @@ class Controller:
             self.roster = self.applier.roster = Roster()
             self.publisher.ready.clear()
             self.decided_on = None
-            if self.pulse is not None:
-                self.pulse.follow(())
+            self.pulse.follow(())
 
     def observe(self, now_s: float) -> tuple[list[Running], list[Replica]]:
         for gone in self.driver.ended():
@@ -169,7 +172,6 @@ class Controller:
         running = self.driver.running()
         for one in running:
             self.roster.see(one, now_s)
-        assert self.pulse is not None
         self.pulse.follow(running)
         beats = self.pulse.beats()
         replicas = see_replicas(
@@ -232,7 +234,6 @@ class Controller:
     # Tell
 
     def tell(self, running: list[Running], replicas: list[Replica], now_s: float) -> None:
-        assert self.pulse is not None
         self.teller.workers(replicas, running, self.pulse.beats(), self.roster, self.decision.shortages, now_s)
         self.teller.controller(f"{self.node}/{self.pool}", self.fence, self.spares, self.message())
         if now_s >= self.sweep_at_s and self.feed.connected:

@@ -49,16 +49,18 @@ async def run(config: Config) -> None:
     feed.load()
     reporter = Reporter(config.redis_url)
     seat = Seat(config.redis_url, data / "run")
-    controller = Controller(feed, reporter, LocalDriver(data), seat, data, config.node, config.pool, config.drain_s)
     certificates = data / "certs"
     tls = client_context(certificates) if (certificates / CA).exists() else None
-    heartbeats = Heartbeats(f"controller of {config.node}", controller.wake.set, tls)
-    controller.pulse = heartbeats
+    wake = asyncio.Event()
+    heartbeats = Heartbeats(f"controller of {config.node}", wake.set, tls)
+    controller = Controller(
+        feed, reporter, LocalDriver(data), seat, heartbeats, wake, data, config.node, config.pool, config.drain_s
+    )
 
     tasks = [
         asyncio.create_task(feed.run(controller.on_change), name="feed"),
         asyncio.create_task(reporter.run(), name="reporter"),
-        asyncio.create_task(seat.keep(lambda: highest_fence(feed), controller.wake.set), name="seat"),
+        asyncio.create_task(seat.keep(lambda: highest_fence(feed), wake.set), name="seat"),
         asyncio.create_task(controller.run(), name="controller"),
     ]
     log.info("controller_started", pool=config.pool, node=config.node, data=str(data))

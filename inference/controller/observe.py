@@ -10,7 +10,7 @@ from typing import Protocol
 from inference.drivers.base import Running
 from inference.errors import BadDocument, SwitchyardError
 from inference.log import get_log
-from inference.policy.reconcile import Replica
+from inference.policy.replicas import Replica
 from inference.spec import decode
 from inference.status import ReplicaState, WorkerStatus
 from inference.transport.frames import BadFrame, ClientHello, FrameReader, Kind, Role, pack

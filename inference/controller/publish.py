@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from inference.drivers.base import Running
 from inference.log import get_log
 from inference.policy.effective import decide_effective, list_ready
-from inference.policy.reconcile import Replica
+from inference.policy.replicas import Replica
 from inference.spec import ModelSpec
 from inference.status import Endpoint, Endpoints, ReplicaState
 from inference.sync.feed import Feed

@@ -4,7 +4,8 @@ import signal
 from dataclasses import dataclass, field
 
 from inference.drivers.base import Gone, Running
-from inference.policy.reconcile import Failure, Group, Replica, note_end
+from inference.policy.replicas import Failure, Replica, note_end
+from inference.policy.wanted import Group
 from inference.status import ReplicaState
 
 EXIT_REASONS = {

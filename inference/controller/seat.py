@@ -55,46 +55,42 @@ class Seat:
             await asyncio.sleep(PERIOD_S)
 
     async def renew(self, highest_fence: int) -> None:
-        if self.record is None:
-            if not self.lock.take():
-                self.why_not = "Another controller runs on this data folder."
-                return
-            self.record = read_record(self.folder)
-            if self.client is not None:
-                self.lease = Lease(self.client, self.record.holder)
-        if self.lease is None:
-            if not self.fence:
-                self.sit(max(self.record.fence, highest_fence) + 1)
+        if not self.lock.take():
+            self.why_not = "Another controller runs on this data folder."
             return
+        record = self.record = self.record or read_record(self.folder)
+        if self.client is None:
+            if not self.fence:
+                self.sit(record, max(record.fence, highest_fence) + 1)
+            return
+        lease = self.lease = self.lease or Lease(self.client, record.holder)
         try:
             asked_at_s = self.clock()
-            held = self.lease.held and await self.lease.renew()
+            held = lease.held and await lease.renew()
             if not held:
                 if self.fence and not self.away:
                     log.warning("lease_lost", fence=self.fence)
-                held = await self.lease.take(max(self.record.fence, highest_fence))
+                held = await lease.take(max(record.fence, highest_fence))
             self.away, self.refused, self.renewed_at_s = False, not held, asked_at_s
             if not held:
                 self.leave("Another controller holds the lease.")
-            elif self.lease.fence != self.fence:
-                self.sit(self.lease.fence)
+            elif lease.fence != self.fence:
+                self.sit(record, lease.fence)
         except AWAY as error:
-            self.go_on_alone(highest_fence, str(error) or type(error).__name__)
+            self.go_on_alone(record, highest_fence, str(error) or type(error).__name__)
 
-    def go_on_alone(self, highest_fence: int, error: str) -> None:
-        assert self.record is not None
+    def go_on_alone(self, record: SeatRecord, highest_fence: int, error: str) -> None:
         if not self.away:
             log.warning("lease_unknown", error=error, fence=self.fence)
         self.away = True
-        if not self.fence and not self.refused and self.record.fence and self.record.fence >= highest_fence:
-            self.fence = self.record.fence
+        if not self.fence and not self.refused and record.fence and record.fence >= highest_fence:
+            self.fence = record.fence
             log.info("seat_resumed", fence=self.fence)
         self.why_not = "Redis is away, and this node was not the last to hold the lease."
 
-    def sit(self, fence: int) -> None:
-        assert self.record is not None
-        self.fence = self.record.fence = fence
-        write_record(self.folder, self.record)
+    def sit(self, record: SeatRecord, fence: int) -> None:
+        self.fence = record.fence = fence
+        write_record(self.folder, record)
         log.info("seat_taken", fence=fence)
 
     def leave(self, why: str) -> None:

@@ -10,7 +10,8 @@ from inference.controller.observe import Beat
 from inference.controller.publish import shown_state
 from inference.controller.roster import Roster
 from inference.drivers.base import Running
-from inference.policy.reconcile import Failure, Replica, Shortage
+from inference.policy.replicas import Failure, Replica
+from inference.policy.wanted import Shortage
 from inference.status import ControllerStatus, Event, Reading, ReplicaState, WorkerStatus
 from inference.sync.report import Reporter
 

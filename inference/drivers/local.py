@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from inference.drivers.base import Gone, Job, Running
 from inference.drivers.log_files import bound_log, open_log, prune_logs, read_tail
@@ -90,7 +91,7 @@ class LocalDriver:
             return
         self.workers[job.replica] = Worker(file, process)
         # A job can be longer than a pipe holds, and the worker reads it only when Python is up.
-        threading.Thread(target=hand_over, args=(process, encode(job)), name="hand-over", daemon=True).start()
+        threading.Thread(target=hand_over, args=(process.stdin, encode(job)), name="hand-over", daemon=True).start()
 
     def stop(self, replica: str, drain_s: float) -> None:
         self.look()
@@ -168,14 +169,14 @@ class LocalDriver:
         self.gone.append(Gone(replica, exit_code, read_tail(self.log_dir / f"{replica}.log")))
 
 
-def hand_over(process: subprocess.Popen[bytes], job: bytes) -> None:
+def hand_over(stdin: IO[bytes] | None, job: bytes) -> None:
     """A worker that died before it read its job shows in `ended`."""
-    assert process.stdin is not None
-    try:
-        process.stdin.write(job + b"\n")
-        process.stdin.close()
-    except OSError as error:
-        log.warning("job_not_taken", pid=process.pid, error=str(error))
+    if stdin is not None:
+        try:
+            with stdin:
+                stdin.write(job + b"\n")
+        except OSError as error:
+            log.warning("job_not_taken", error=str(error))
 
 
 def needs_torch(job: Job) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from inference.policy.reconcile import Replica
+from inference.policy.replicas import Replica
 from inference.spec import ModelSpec, Weight
 from inference.status import Effective, ReplicaState
 

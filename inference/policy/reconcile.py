@@ -15,65 +15,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from inference.policy.placement import choose_device, choose_threads, computes
-from inference.spec import ModelSpec, PoolSpec, Unit, Version
-from inference.status import Effective, ReplicaState
+from inference.policy.replicas import LOADING, Failure, Replica, is_hung
+from inference.policy.wanted import Group, Shortage, Wanted, fit
+from inference.spec import PoolSpec
+from inference.status import ReplicaState
 
-DRAIN_NOTICE_S = 0.5  # from the day a replica is published as draining to its stop: gateways look elsewhere meanwhile
-SILENT_START_S = 60.0  # Python and its imports, on a busy machine
-SILENT_LOAD_S = 30.0  # a loading worker beats from a helper thread
-SILENT_WORK_S = 30.0  # a working one does not beat during a batch; see is_hung
-LOAD_S = 900.0
+DRAIN_NOTICE_S = 0.5  # from being published as draining to the stop: gateways look elsewhere meanwhile
 SLOW_LOAD_S = 30.0  # a load that takes longer no longer holds others up
-STEADY_S = 30.0  # ready for so long: earlier crashes are forgiven
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
-
-LOADING = (ReplicaState.STARTING, ReplicaState.LOADING, ReplicaState.WARMING)
-
-Group = tuple[str, int, str, str]  # model, version, digest, unit
-
-
-class Wanted(Struct, frozen=True):
-    """One unit of a live version. `serving`: it has traffic, or shall have."""
-
-    model: str
-    version: Version
-    unit: Unit
-    replicas: int
-    serving: bool
-
-    @property
-    def group(self) -> Group:
-        return self.model, self.version.number, self.version.digest, self.unit.name
-
-
-class Replica(Struct, frozen=True):
-    """A living worker as observed. Times are of one clock."""
-
-    replica: str
-    model: str
-    version: int
-    digest: str
-    unit: str
-    device: str
-    state: ReplicaState
-    started_at_s: float
-    beat_at_s: float
-    draining_at_s: float | None = None  # since when the endpoints say so
-    stopping: bool = False  # asked to exit
-
-    @property
-    def group(self) -> Group:
-        return self.model, self.version, self.digest, self.unit
-
-
-class Failure(Struct, frozen=True):
-    """A replica that ended without being asked, and waits for its next start."""
-
-    replica: str
-    group: Group
-    count: int
-    reason: str
-    retry_at_s: float
 
 
 class Start(Struct, frozen=True):
@@ -109,40 +57,9 @@ class Forget(Struct, frozen=True):
 Action = Start | Drain | Stop | Kill | Forget
 
 
-class Shortage(Struct, frozen=True):
-    """Something wanted that cannot be had here, and why."""
-
-    model: str
-    version: int
-    unit: str
-    reason: str
-
-
 class Decision(Struct, frozen=True):
     actions: tuple[Action, ...] = ()
     shortages: tuple[Shortage, ...] = ()
-
-
-def list_wanted(models: Iterable[ModelSpec], effective: Mapping[str, Effective], pool: str) -> list[Wanted]:
-    """All units of all live versions of the pool, in the order in which they are to start."""
-    wanted = []
-    for model in models:
-        if model.pool != pool or model.deleted:
-            continue
-        in_force = effective[model.name].weights if model.name in effective else ()
-        weighted = {weight.version for weight in (*model.traffic.weights, *in_force) if weight.percent > 0}
-        for version in model.versions:
-            serving = version.number in weighted
-            for unit in version.units:
-                least = max(unit.scale.min_replicas, 1 if serving else 0)
-                replicas = min(least, unit.scale.max_replicas)
-                wanted.append(Wanted(model.name, version, unit, replicas, serving))
-    wanted.sort(key=lambda one: (not one.serving, len(one.version.units), one.model, -one.version.number))
-    return wanted
-
-
-def list_in_force(effective: Iterable[Effective]) -> set[tuple[str, int]]:
-    return {(one.name, weight.version) for one in effective for weight in one.weights if weight.percent > 0}
 
 
 def reconcile(
@@ -189,41 +106,6 @@ def reconcile(
         ),
     ]
     return Decision((*kills, *starts, *removals, *forgotten), tuple(shortages))
-
-
-def fit(wanted: Sequence[Wanted], pool: PoolSpec) -> tuple[dict[Group, int], list[Shortage]]:
-    """How many replicas of each unit the pool has room for. First one of each unit of a version, or none of that
-    version: a part of a chain answers nothing. Then the further replicas."""
-    targets = {one.group: 0 for one in wanted}
-    shortages: list[Shortage] = []
-    room = pool.max_workers
-    chains: dict[tuple[str, int], list[Wanted]] = {}
-    for one in wanted:
-        chains.setdefault((one.model, one.version.number), []).append(one)
-    for (model, version), units in chains.items():
-        needed = [one for one in units if one.replicas > 0]
-        stuck = next((one for one in needed if choose_device(one.unit, pool, ()) is None), None)
-        if stuck is not None:
-            reason = f"It needs a {stuck.unit.device.value} device; pool {pool.name!r} has {', '.join(pool.devices)}."
-            shortages.append(Shortage(model, version, stuck.unit.name, reason))
-        elif len(needed) > room:
-            reason = (
-                f"No room: it needs {len(needed)} workers; of the {pool.max_workers} of pool {pool.name!r}, "
-                f"{room} are free. Raise max_workers or unload a version."
-            )
-            shortages.append(Shortage(model, version, needed[0].unit.name, reason))
-        else:
-            room -= len(needed)
-            targets.update((one.group, 1) for one in needed)
-    for one in wanted:
-        if targets[one.group] and one.replicas > 1:
-            more = min(one.replicas - 1, room)
-            room -= more
-            targets[one.group] += more
-            if more < one.replicas - 1:
-                reason = f"Room for {1 + more} of {one.replicas} replicas. Raise max_workers or unload a version."
-                shortages.append(Shortage(one.model, one.version.number, one.unit.name, reason))
-    return targets, shortages
 
 
 def split(targets: Mapping[Group, int], usable: Iterable[Replica]) -> tuple[dict[Group, list[Replica]], list[Replica]]:
@@ -305,32 +187,3 @@ def list_removals(surplus: Iterable[Replica]) -> list[Drain | Stop]:
         else Stop(one.replica, "no longer wanted")
         for one in surplus
     ]
-
-
-def is_hung(replica: Replica, timeout_s: float, now_s: float) -> str:
-    """Why a living worker is given up, or ''.
-
-    A working one is silent for as long as a batch runs. Longer than the longest a request may wait, and nobody is
-    there to take the answer.
-    """
-    silent_s = now_s - replica.beat_at_s
-    if replica.state is ReplicaState.STARTING:
-        limit_s = SILENT_START_S
-    elif replica.state in LOADING:
-        if now_s - replica.started_at_s > LOAD_S:
-            return f"It was still loading after {LOAD_S:.0f} s."
-        limit_s = SILENT_LOAD_S
-    else:
-        limit_s = max(SILENT_WORK_S, timeout_s + 5.0)
-    return f"It gave no sign of life for {silent_s:.0f} s while {replica.state.value}." if silent_s > limit_s else ""
-
-
-def note_end(
-    earlier: Failure | None, replica: str, group: Group, reason: str, ready_for_s: float | None, now_s: float
-) -> Failure:
-    """Remember an end that nobody asked for, and when to try again. `ready_for_s`: None if it never was ready."""
-    steady = ready_for_s is not None and ready_for_s >= STEADY_S
-    count = 1 if earlier is None or steady else earlier.count + 1
-    at_once = count == 1 and ready_for_s is not None
-    pause_s = 0.0 if at_once else min(FIRST_PAUSE_S * 2 ** min(count - 1, 16), LONGEST_PAUSE_S)
-    return Failure(replica, group, count, reason, now_s + pause_s)

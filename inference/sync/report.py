@@ -9,6 +9,7 @@ import contextlib
 from collections import deque
 
 import msgspec
+from redis.asyncio import Redis
 
 from inference.log import get_log
 from inference.spec import Document, encode
@@ -119,7 +120,7 @@ class Reporter:
             list(self.seconds), list(self.events), dict(self.statuses), list(self.forgotten),
         )  # fmt: skip
         try:
-            await self.send(seconds, events, statuses, forgotten)
+            await self.send(self.client, seconds, events, statuses, forgotten)
         except AWAY as error:
             if not self.away:
                 log.warning("reports_wait", error=str(error) or type(error).__name__)
@@ -133,13 +134,13 @@ class Reporter:
 
     async def send(
         self,
+        client: Redis,
         seconds: list[TelemetrySecond],
         events: list[Event],
         statuses: dict[tuple[str, str], Document],
         forgotten: list[str],
     ) -> None:
-        assert self.client is not None
-        async with self.client.pipeline(transaction=False) as pipe:
+        async with client.pipeline(transaction=False) as pipe:
             for number, second in enumerate(seconds):
                 if number == 0 and self.dropped_seconds:
                     second = msgspec.structs.replace(second, dropped=second.dropped + self.dropped_seconds)

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,10 +28,10 @@ class Room:
             setattr(self.reporter, name, told.append)
         self.seat = Seat("", data / "run")
         self.controller = Controller(
-            self.feed, self.reporter, self.driver, self.seat, data, "local", "default", 20.0,
+            self.feed, self.reporter, self.driver, self.seat, self.driver, asyncio.Event(),
+            data, "local", "default", 20.0,
             clock=lambda: self.driver.now_s, wall=lambda: self.driver.now_s, cores=8,
         )  # fmt: skip
-        self.controller.pulse = self.driver
 
     async def write(self, *documents) -> None:
         for kind, key, document in documents:

@@ -13,21 +13,9 @@ from inference.controller.observe import see_replicas
 from inference.controller.roster import Roster
 from inference.drivers.fake import FakeDriver
 from inference.policy.effective import choose_weights, decide_effective, list_ready
-from inference.policy.reconcile import (
-    LONGEST_PAUSE_S,
-    Drain,
-    Failure,
-    Forget,
-    Kill,
-    Replica,
-    Start,
-    Stop,
-    is_hung,
-    list_in_force,
-    list_wanted,
-    note_end,
-    reconcile,
-)
+from inference.policy.reconcile import Drain, Forget, Kill, Start, Stop, reconcile
+from inference.policy.replicas import LONGEST_PAUSE_S, Failure, Replica, is_hung, note_end
+from inference.policy.wanted import list_in_force, list_wanted
 from inference.spec import DeviceKind, ModelSpec, PoolSpec, Weight
 from inference.status import Effective, ReplicaState
 
