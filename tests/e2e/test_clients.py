@@ -82,7 +82,7 @@ def test_the_stages_of_digits_run_in_three_processes(machine: Machine):
 
     digits = load_digits()
     images = []
-    for pixels in digits.images[1500:1520]:
+    for pixels in digits.images[1500:1516]:
         buffer = io.BytesIO()
         Image.fromarray((pixels * 15.9375).astype(np.uint8)).save(buffer, "PNG")
         images.append(buffer.getvalue())
@@ -91,6 +91,6 @@ def test_the_stages_of_digits_run_in_three_processes(machine: Machine):
     given.set_data_from_numpy(np.array(images, dtype=object))
     result = client.infer("digits", [given], headers=machine.headers)
     labels = result.as_numpy("label")[:, 0]
-    right = sum(int(label) == truth for label, truth in zip(labels, digits.target[1500:1520], strict=True))
-    assert right >= 18
+    right = sum(int(label) == truth for label, truth in zip(labels, digits.target[1500:1516], strict=True))
+    assert right >= 14
     client.close()
