@@ -254,8 +254,10 @@ class Server:
     @property
     def drained(self) -> bool:
         """Everything is answered and sent, and nothing can be on its way any more."""
+        if self.draining_since_s is None or self.batches:
+            return False
         gateways = [connection for connection in self.connections if connection in self.credits.accounts]
-        if self.draining_since_s is None or self.batches or any(gateway.unsent for gateway in gateways):
+        if any(gateway.unsent for gateway in gateways):
             return False
         return not gateways or time.monotonic() - self.draining_since_s >= CROSSING_S
 

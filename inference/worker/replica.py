@@ -118,9 +118,10 @@ def load(job: Job, unit: Unit, loop: Loop) -> Pipeline:
 
 
 def serve(job: Job, unit: Unit, pipeline: Pipeline, loop: Loop) -> None:
-    # What loading left behind lives as long as the process: the collector need not walk it between batches.
+    # What is loaded lives as long as the process: the collector need not walk it between batches.
     gc.collect()
     gc.freeze()
+    gc.enable()
     loop.server.open(SLOTS)
     loop.enter(ReplicaState.READY)
     log.info("replica_ready", replica=job.replica, load_s=round(loop.vitals.load_s or 0.0, 3), address=job.address)
