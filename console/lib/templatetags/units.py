@@ -88,6 +88,12 @@ def as_count(value: float | None) -> SafeString | str:
     return UNKNOWN if value in ABSENT else f"{value:,}"
 
 
+@register.filter
+def as_number(value: float | None) -> SafeString | str:
+    """Three digits, without a unit: where the words around it say what it counts."""
+    return UNKNOWN if value in ABSENT else spell_number(float(value))
+
+
 def spell_number(number: float, *, whole: bool = False) -> str:
     """Three significant digits, no trailing zeros that were not measured."""
     if whole or number >= 100 or number == int(number):

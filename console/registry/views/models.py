@@ -17,6 +17,7 @@ from console.lib.rights import OPERATE
 from console.registry.models import Model
 from console.registry.selectors import get_model, list_aliases, list_models, list_uploads
 from console.registry.services import create_model, update_model
+from console.registry.views.figures import read_minute, read_minutes
 from console.serving.selectors import cache_policy_of, list_model_rows, list_version_rows, traffic_of
 from console.serving.services import archive_model, restore_model
 
@@ -37,6 +38,7 @@ def models(request: HttpRequest) -> HttpResponse:
     context = {
         "paged": chosen,
         "rows": [rows[key] for key in keys],
+        "minutes": read_minutes(model.name for model in chosen),
         "query": query,
         "tag": tag,
         "sort": sort,
@@ -80,6 +82,7 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
         "tab": tab,
         "rows": rows,
         "traffic": traffic_of(held),
+        "minute": read_minute(slug),
         "by_number": {row.version.number: row for row in rows},
         "live": [row for row in rows if row.live],
         "ready": [row for row in rows if row.version.ready],

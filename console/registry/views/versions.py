@@ -64,7 +64,8 @@ def set_stable(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         if weight.version.pk != held.pk
     ]
     if row.loaded_on:
-        effects.append(Effect(f"v{number} is loaded on {row.loaded_on} workers, so this takes effect at once", "chip"))
+        workers = f"{row.loaded_on} worker{'s' if row.loaded_on > 1 else ''}"
+        effects.append(Effect(f"v{number} is loaded on {workers}, so this takes effect at once", "chip"))
     else:
         effects.append(Effect(f"v{number} is not loaded yet: the old split stays until it answers", "hourglass"))
     if stable and stable.pk != held.pk:

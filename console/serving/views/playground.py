@@ -22,6 +22,7 @@ from console.serving.views.answers import Shown, show_answer
 
 ROUTED = ""  # the traffic decides
 PNG = "data:image/png;base64,"
+MAX_HELD = 64 * 1024  # characters of a picture that the page carries, in its form and its snippets
 MAX_PICTURE_BYTES = 6 * 1024**2
 
 
@@ -35,6 +36,11 @@ class Filled:
     @property
     def id(self) -> str:
         return f"in-{self.field.name}"
+
+    @property
+    def held(self) -> str:
+        """What the form carries back; a large picture is chosen again instead."""
+        return self.text if len(self.text) <= MAX_HELD else ""
 
 
 @page(INFER)
@@ -71,7 +77,8 @@ def run(request: HttpRequest, model: Model, version: Version, target: str, field
     refusal, code = "", {}
     try:
         body = request_from_values(version.signature_spec(), {one.field.name: elements(one) for one in fields})
-        code = snippets(model=model, body=body, version=target or None)
+        if all(len(one.text) <= MAX_HELD for one in fields):
+            code = snippets(model=model, body=body, version=target or None)
         if sent:
             shown = show_answer(
                 infer(
