@@ -32,7 +32,8 @@ def main(argv: list[str]) -> int:
         config = Config.from_env()
     except BadSetting as error:
         parser.error(str(error))
-    # Imports and loading make objects that stay: walking them over and over is a fifth of the start. `serve` enables it.
+    # Imports and loading make objects that stay; walking them over and over takes a fifth of the start. `serve`
+    # turns the collector on.
     gc.disable()
     faulthandler.enable()  # a crash in native code leaves its Python stack in the log
     configure_log("worker", config.log_format, config.log_level)
