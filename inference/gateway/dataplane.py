@@ -8,7 +8,7 @@ from time import monotonic
 from msgspec import Struct
 
 from inference.errors import SwitchyardError, VersionNotFound
-from inference.gateway.errors import CANCELLED, INTERNAL
+from inference.gateway.errors import CANCELLED, Internal
 from inference.gateway.keys import require_model, require_scope
 from inference.gateway.tables import ModelTable, Tables, VersionPlan
 from inference.gateway.telemetry import Telemetry
@@ -86,8 +86,8 @@ class Dataplane:
             raise
         except Exception as error:
             log.exception("inference_broke", model=outcome.model, version=outcome.version)
-            self.telemetry.failed(outcome.model, outcome.version, INTERNAL.code, monotonic() - call.arrived_s)
-            raise INTERNAL from error
+            self.telemetry.failed(outcome.model, outcome.version, Internal.code, monotonic() - call.arrived_s)
+            raise Internal from error
         finally:
             self.running -= 1
         total_s = monotonic() - call.arrived_s

@@ -55,7 +55,12 @@ def error_response(error: SwitchyardError) -> Response:
     return Response(status, body, headers=headers)
 
 
-INTERNAL = SwitchyardError("Something broke here that should not have; it is in the log of the gateway.")
+class Internal(SwitchyardError):
+    """A fault of ours; what it was stands in the log alone."""
+
+    def __init__(self) -> None:
+        super().__init__("Something broke here that should not have; it is in the log of the gateway.")
+
 
 # What a worker may say of one request of a batch. Everything else it says is a failure of the model.
 WORKER_ERRORS: dict[str, Callable[[str], SwitchyardError]] = {

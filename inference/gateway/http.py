@@ -9,14 +9,23 @@ gets the answer instead of a reset.
 
 import asyncio
 from collections import deque
-from http import HTTPStatus
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from inference.errors import BadInput, Busy, HeadTooLarge, SlowClient, SwitchyardError, TooLarge, UnsupportedFeature
+from inference.config import Config
+from inference.errors import BadInput, Busy, SlowClient, SwitchyardError
 from inference.gateway.exchange import Request, Response, Running
+from inference.gateway.heads import (
+    CONTINUE,
+    check_body_size,
+    check_head,
+    check_head_size,
+    expects_continue,
+    render_head,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from inference.gateway.server import HttpServer
@@ -25,9 +34,6 @@ MAX_PIPELINED = 16
 LINGER_S = 2.0
 JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
 BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
-
-REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
@@ -133,8 +139,7 @@ class Connection(asyncio.Protocol):
             if begun is not None and begun is self.reading and not self.head_done:
                 # A name or value that has not ended is known to the parser alone: count all that came since it began.
                 self.fed_bytes += len(data)
-                if self.fed_bytes > self.server.config.max_header_bytes:
-                    self.refuse(self.head_too_large())
+                self.guard(check_head_size, self.fed_bytes)
         if len(self.pending) >= MAX_PIPELINED and not self.reading_paused:
             self.reading_paused = True
             self.transport.pause_reading()
@@ -162,44 +167,14 @@ class Connection(asyncio.Protocol):
         request.method = self.parser.get_method()
         request.http_1_0 = self.parser.get_http_version() == "1.0"
         try:
-            if self.head_bytes > self.server.config.max_header_bytes:
-                raise self.head_too_large()
-            self.check_head(request)
+            check_head(request, self.head_bytes, self.server.config)
             self.application.admit(request)
         except SwitchyardError as error:
             self.refuse(error)
             return
         self.since_s = monotonic()
-        if (
-            request.headers.get(b"expect", b"").lower() == b"100-continue"
-            and not request.http_1_0
-            and self.active is None
-            and not self.pending
-        ):
+        if expects_continue(request) and self.active is None and not self.pending:
             self.transport.write(CONTINUE)
-
-    def head_too_large(self) -> HeadTooLarge:
-        return HeadTooLarge(f"The request head is larger than {self.server.config.max_header_bytes} bytes.")
-
-    def check_head(self, request: Request) -> None:
-        """Raise SwitchyardError for a head that must not be acted on."""
-        headers = request.headers
-        if b"host" not in headers and not request.http_1_0:
-            raise BadInput("An HTTP/1.1 request needs the header Host.")
-        if b"transfer-encoding" in headers:
-            if b"content-length" in headers:  # the parser refuses it too; this must never depend on its version
-                raise BadInput("Content-Length and Transfer-Encoding exclude each other; send one of them.")
-            if headers[b"transfer-encoding"].lower() != b"chunked" or request.http_1_0:
-                raise UnsupportedFeature("The only transfer coding here is 'chunked', in HTTP/1.1.")
-        elif b"content-length" in headers:
-            self.check_body_size(int(headers[b"content-length"]))
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UnsupportedFeature("Compressed bodies are not offered; send it as it is.")
-
-    def check_body_size(self, size: int) -> None:
-        limit = self.server.config.max_body_bytes
-        if size > limit:
-            raise TooLarge(f"The body is larger than {limit} bytes, the most that is taken here.")
 
     def on_body(self, part: bytes) -> None:
         if self.reading is None or self.lingering_since_s:
@@ -207,12 +182,9 @@ class Connection(asyncio.Protocol):
         self.body_bytes += len(part)
         self.server.buffered_bytes += len(part)
         self.body_parts.append(part)
-        try:
-            self.check_body_size(self.body_bytes)
-            if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
-                raise Busy("Too many large bodies are coming in at once; try again soon.")
-        except SwitchyardError as error:
-            self.refuse(error)
+        self.guard(check_body_size, self.body_bytes)
+        if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
+            self.refuse(Busy("Too many large bodies are coming in at once; try again soon."))
 
     def on_message_complete(self) -> None:
         request = self.reading
@@ -241,6 +213,12 @@ class Connection(asyncio.Protocol):
 
     def release(self, request: Request) -> None:
         self.server.buffered_bytes -= len(request.body)
+
+    def guard(self, check: Callable[[int, Config], None], size_bytes: int) -> None:
+        try:
+            check(size_bytes, self.server.config)
+        except SwitchyardError as error:
+            self.refuse(error)
 
     def refuse(self, error: SwitchyardError) -> None:
         """Answer with an error after what came before it, and take nothing more from this connection."""
@@ -298,18 +276,8 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         body = response.body
-        head = b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n" % (
-            REASONS[response.status],
-            response.content_type,
-            len(body),
-            self.server.date,
-            response.headers,
-            b"connection: close\r\n"
-            if not keep_alive
-            else b"connection: keep-alive\r\n"
-            if request is not None and request.http_1_0
-            else b"",
-        )
+        http_1_0 = request is not None and request.http_1_0
+        head = render_head(response, self.server.date, keep_alive, http_1_0)
         if request is not None and request.method == b"HEAD":
             transport.write(head)
         elif len(body) < JOIN_BYTES:

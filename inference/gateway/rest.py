@@ -13,7 +13,7 @@ from inference import __version__
 from inference.errors import BadInput, MethodNotAllowed, MissingKey, NotReady, PathNotFound, SwitchyardError
 from inference.gateway.dataplane import Answer, Call, Dataplane
 from inference.gateway.eager import Eager
-from inference.gateway.errors import INTERNAL, error_response
+from inference.gateway.errors import Internal, error_response
 from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.keys import may_call, require_model, require_scope
 from inference.log import get_log
@@ -65,7 +65,7 @@ class Rest:
             respond(self.named(request, error_response(error)))
         except Exception:
             log.exception("request_broke", url=request.url.decode("ascii", "replace")[:200])
-            respond(self.named(request, error_response(INTERNAL)))
+            respond(self.named(request, error_response(Internal())))
         return None
 
     def route(self, request: Request, respond: Respond) -> Running | None:
@@ -102,7 +102,7 @@ class Rest:
             raise NotReady("This gateway is shutting down.")
         models = self.dataplane.tables.documents.models
         if models and not self.dataplane.any_ready():
-            raise NotReady(f"No model is ready yet, of {len(models)}: {', '.join(sorted(models)[:5])} ….")
+            raise NotReady(f"None of {len(models)} models is ready yet.")
         return json_response({"ready": True, "live": True})
 
     def list_models(self, principal: ApiKey) -> Response:
@@ -112,9 +112,7 @@ class Rest:
 
     def model_ready(self, model: str, version: str) -> Response:
         if not self.dataplane.is_ready(model, version):
-            raise NotReady(
-                f"Model {model!r}{f' version {version}' if version else ''} is not ready; it may be loading."
-            )
+            raise NotReady(f"{model}{version and f' version {version}'} is not ready; it may be loading.")
         return json_response({"name": model, "ready": True})
 
     def model_metadata(self, principal: ApiKey, model: str, version: str) -> Response:
@@ -181,7 +179,7 @@ class Rest:
             return error_response(error)
         except Exception:
             log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
-            return error_response(INTERNAL)
+            return error_response(Internal())
 
     def encode_answer(self, asked: InferRequest, answer: Answer) -> Response:
         headers = b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: %b\r\n" % (
