@@ -9,12 +9,20 @@ import argparse
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from inference.errors import ArtifactError, BadDocument, CorruptArtifact, SwitchyardError, UnsafeArtifact
+from inference.errors import (
+    ArtifactError,
+    BadDocument,
+    CorruptArtifact,
+    SwitchyardError,
+    UnsafeArtifact,
+    UnsupportedFormat,
+)
 from inference.runtimes.archive import check_checksums, check_exported, drop_samples
 from inference.runtimes.base import get_runtime
 from inference.runtimes.folder import list_files, one_archive
@@ -78,6 +86,20 @@ def read_signature(path: Path) -> Signature:
         raise CorruptArtifact(f"The signature {path.name} cannot be read.") from None
 
 
+def import_libraries(format: Format, memory_bytes: int) -> None:
+    """Import what opens the format, so that a failure to do that is not blamed on the file."""
+    try:
+        for library in get_runtime(format).libraries:
+            import_module(library)
+    except ModuleNotFoundError as error:
+        raise UnsupportedFormat(f"{format.value} needs {error.name}: install the extra 'worker', and torch.") from error
+    except (ImportError, MemoryError, OSError, SystemError) as error:  # how a library ends that gets no memory
+        raise UnsupportedFormat(
+            f"The libraries for {format.value} could not be loaded within {memory_bytes} bytes of memory. Raise "
+            "--memory-bytes."
+        ) from error
+
+
 def explain(error: BaseException) -> dict[str, str]:
     """Code and message for the uploader. What nobody foresaw is an ArtifactError: it was this file that caused it."""
     if isinstance(error, SwitchyardError):
@@ -116,6 +138,7 @@ def main(arguments: list[str]) -> int:
 
     limit_process(memory_bytes=given.memory_bytes, cpu_s=given.cpu_s, on_cpu_limit=out_of_time)
     try:
+        import_libraries(Format(given.format), given.memory_bytes)
         signature = read_signature(given.signature) if given.signature else None
         answer(
             inspect_folder(given.folder, Format(given.format), native=given.native, clean=given.clean, given=signature)

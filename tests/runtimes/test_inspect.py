@@ -97,7 +97,7 @@ def test_a_missing_folder_and_a_wrong_format_are_errors_not_stacks(tmp_path: Pat
     assert (code, answer["error"]["code"]) == (1, "artifact_corrupt")
 
 
-@pytest.mark.parametrize("flags, words", [(("--memory-bytes", "900000000"), "memory"), (("--cpu-s", "1"), "CPU time")])
+@pytest.mark.parametrize("flags, words", [(("--memory-bytes", "300000000"), "memory"), (("--cpu-s", "1"), "CPU time")])
 def test_limits_end_in_an_answer(formats: Any, flags: tuple[str, str], words: str) -> None:
     code, answer = inspect(formats.folders[Format.SAFETENSORS], Format.SAFETENSORS, *flags)
     assert code == 1
