@@ -19,7 +19,7 @@ from inference.errors import BadDocument
 from inference.log import get_log
 from inference.spec import DOCUMENTS, FEED, FEED_LENGTH, FEED_REVISION, PUBLISH, Document, encode
 from inference.sync.connect import AWAY, BLOCK_S, connect, connect_blocking, next_backoff, still_wanted, text_of
-from inference.sync.documents import KINDS, Change, Documents, accept_all, read_document
+from inference.sync.documents import KINDS, Change, Documents, accept_all, is_newer, read_document
 from inference.sync.files import DocumentFolder
 
 log = get_log()
@@ -172,13 +172,21 @@ class Feed:
         Redis that hangs. False when a newer one stands already. What Redis refuses as too old is undone by the newer
         document that the feed then brings.
         """
-        if not await asyncio.to_thread(self.store.write, kind, key, document):
+        if not await asyncio.to_thread(self.keep, kind, key, document):
             return False
         self.accept([(kind, key, document)])
         if self.calls is not None:
             self.unpublished[kind, key] = document
             self.wake_sender.set()
         return True
+
+    def keep(self, kind: str, key: str, document: Document) -> bool:
+        """Write the last good copy. A full disk must not stop what can still reach Redis and this program."""
+        try:
+            return self.store.write(kind, key, document)
+        except OSError as error:
+            log.error("document_not_saved", kind=kind, key=key, error=str(error))
+            return is_newer(kind, document, self.documents.find(kind, key))
 
     async def send_forever(self) -> None:
         while True:
@@ -227,10 +235,7 @@ class Feed:
 
     def save(self, changes: list[Change]) -> None:
         for kind, key, document in changes:
-            try:
-                self.store.write(kind, key, document)
-            except OSError as error:
-                log.error("document_not_saved", kind=kind, key=key, error=str(error))
+            self.keep(kind, key, document)
 
 
 def entries_of(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:

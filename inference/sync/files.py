@@ -85,6 +85,8 @@ def list_files(folder: Path) -> list[tuple[Path, Stamp]]:
                         found.append((Path(entry.path), stamp_of(entry.stat())))
     except FileNotFoundError:
         pass
+    except OSError as error:
+        log.warning("documents_unreadable", folder=str(folder), error=str(error))
     return found
 
 

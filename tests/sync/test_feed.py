@@ -182,3 +182,15 @@ async def test_without_redis_the_folder_alone_carries_changes(tmp_path, model, f
         await until(lambda: feed.heard == [("spec", "m")])
         assert time.monotonic() - start < 1.0
         assert feed.documents.models["m"] == model(1)
+
+
+@asyncio_test
+async def test_a_disk_that_takes_nothing_stops_neither_a_start_nor_a_change(valkey, tmp_path, model, following, until):
+    (tmp_path / "documents").write_text("a file where the folder should be")
+    async with following(valkey, tmp_path / "documents") as feed:
+        await until(lambda: feed.connected)
+        assert await feed.publish("spec", "m", model(2))
+        assert not await feed.publish("spec", "m", model(1))
+
+        async with following(valkey, tmp_path / "other") as other:
+            await until(lambda: other.documents.models.get("m") == model(2))
