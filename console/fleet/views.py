@@ -1,16 +1,16 @@
 """Workers: what runs where, how it fares, and since when nothing was heard."""
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
 from console.fleet.selectors import DeviceRow, get_worker, list_pools, pool_summary
-from console.lib.pages import page
+from console.lib.pages import PageRequest, page
 from console.registry.models import Version
 
 
 @page()
-def workers(request: HttpRequest) -> HttpResponse:
+def workers(request: PageRequest) -> HttpResponse:
     summary = pool_summary()
     context = {
         "summary": summary,
@@ -30,7 +30,7 @@ def group_by_node(devices: tuple[DeviceRow, ...]) -> list[tuple[str, list[Device
 
 
 @page()
-def worker(request: HttpRequest, replica: str) -> HttpResponse:
+def worker(request: PageRequest, replica: str) -> HttpResponse:
     row = get_worker(replica)
     version = Version.objects.filter(model__name=row.status.model, number=row.status.version).first()
     return render(request, "fleet/worker.html", {"row": row, "status": row.status, "version": version})

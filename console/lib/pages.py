@@ -17,6 +17,12 @@ from console.lib.rights import READ
 View = Callable[..., HttpResponse]
 
 
+class PageRequest(HttpRequest):
+    """For the type checker: a request that has passed `page()`, so its user is a signed-in person."""
+
+    user: Any
+
+
 def page(right: str = READ) -> Callable[[View], View]:
     """Guard a page by a right, and answer 404 for what a selector does not find."""
 

@@ -35,8 +35,8 @@ class Plane:
         sketch.add(bins, latency_s, requests)
         failed = sum((errors or {}).values())
         series = Series(
-            model="minilm", version=version, requests=requests + failed, ok=requests, errors=errors or {}, rows=requests,
-            batches=5, latency=bins, queue=bins,
+            model="minilm", version=version, requests=requests + failed, ok=requests, errors=errors or {},
+            rows=requests, batches=5, latency=bins, queue=bins,
         )  # fmt: skip
         report = TelemetrySecond(gateway=f"g{version}", second=second, series=(series,), in_flight=3, waiting=1)
         self.client.xadd(TELEMETRY, {"d": spec.encode(report)})

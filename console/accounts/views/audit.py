@@ -1,7 +1,7 @@
 """The record of who did what: filtered as the API filters it, with a check of its chain."""
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
 from console.accounts.filters import AuditFilter
@@ -9,13 +9,13 @@ from console.accounts.models import AuditEvent
 from console.accounts.selectors import list_audit, list_audit_actions
 from console.accounts.services import verify_chain
 from console.lib.errors import Invalid
-from console.lib.pages import page
+from console.lib.pages import PageRequest, page
 
 FILTERS = ("q", "action", "actor", "actor_kind", "subject", "request_id")
 
 
 @page()
-def audit(request: HttpRequest) -> HttpResponse:
+def audit(request: PageRequest) -> HttpResponse:
     given = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
     try:
         events, refusal = AuditFilter(given, list_audit()).qs, ""

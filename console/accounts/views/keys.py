@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -14,7 +14,7 @@ from console.accounts.services import create_api_key, revoke_api_key, rotate_api
 from console.accounts.services.keys import NewKey
 from console.lib.confirm import Effect, Question, ask
 from console.lib.errors import ConsoleError
-from console.lib.pages import page, told
+from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can
 from console.lib.rights import ADMIN, NATIVE, SCOPE_RIGHTS
 from console.lib.templatetags.units import spell_age
@@ -23,13 +23,13 @@ LIVES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "No end")
 
 
 @never_cache
-def show(request: HttpRequest) -> HttpResponse:
+def show(request: PageRequest) -> HttpResponse:
     if request.method == "POST":
         return create(request)
     return show_keys(request)
 
 
-def create(request: HttpRequest) -> HttpResponse:
+def create(request: PageRequest) -> HttpResponse:
     days = request.POST.get("days", "")
     names = [name for name in request.POST.get("models", "").replace(",", " ").split() if name]
     try:
@@ -45,7 +45,7 @@ def create(request: HttpRequest) -> HttpResponse:
     return show_keys(request, new=new)
 
 
-def show_keys(request: HttpRequest, new: NewKey | None = None, refusal: ConsoleError | None = None) -> HttpResponse:
+def show_keys(request: PageRequest, new: NewKey | None = None, refusal: ConsoleError | None = None) -> HttpResponse:
     """The text of a new key is only in this answer: it is stored nowhere, so a reload does not bring it back."""
     everyone = can(request.user, ADMIN) and request.GET.get("whose") == "all"
     context = {
@@ -64,7 +64,7 @@ def show_keys(request: HttpRequest, new: NewKey | None = None, refusal: ConsoleE
 
 @never_cache
 @page()
-def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
+def rotate(request: PageRequest, key_id: int) -> HttpResponse:
     key = get_api_key(request.user, key_id)
     if request.method == "POST":
         try:
@@ -86,7 +86,7 @@ def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
 
 
 @page()
-def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
+def revoke(request: PageRequest, key_id: int) -> HttpResponse:
     key = get_api_key(request.user, key_id)
     if request.method == "POST":
         with told(request) as say:

@@ -1,6 +1,6 @@
 """Users and their roles, for admins; everyone else sees who can help."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
@@ -9,13 +9,13 @@ from console.accounts.models import User
 from console.accounts.selectors import get_user, list_users
 from console.accounts.services import create_login_link, create_user, deactivate_user, update_user
 from console.lib.errors import ConsoleError
-from console.lib.pages import page, told
+from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can
 from console.lib.rights import ADMIN
 
 
 def show(
-    request: HttpRequest, refusal: ConsoleError | None = None, link: tuple[User, str] | None = None
+    request: PageRequest, refusal: ConsoleError | None = None, link: tuple[User, str] | None = None
 ) -> HttpResponse:
     context = {
         "section": "users",
@@ -32,7 +32,7 @@ def show(
 
 @require_POST
 @page(ADMIN)
-def create(request: HttpRequest) -> HttpResponse:
+def create(request: PageRequest) -> HttpResponse:
     try:
         user = create_user(
             actor=request.user,
@@ -50,7 +50,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page(ADMIN)
-def change(request: HttpRequest, user_id: int) -> HttpResponse:
+def change(request: PageRequest, user_id: int) -> HttpResponse:
     """Role, the native right, and whether the person may log in; the form carries the row version it was based on."""
     user = get_user(user_id)
     seen = request.POST.get("seen", "")
@@ -69,7 +69,7 @@ def change(request: HttpRequest, user_id: int) -> HttpResponse:
 
 @require_POST
 @page(ADMIN)
-def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
+def deactivate(request: PageRequest, user_id: int) -> HttpResponse:
     user = get_user(user_id)
     seen = request.POST.get("seen", "")
     with told(request) as say:
@@ -80,7 +80,7 @@ def deactivate(request: HttpRequest, user_id: int) -> HttpResponse:
 
 @require_POST
 @page(ADMIN)
-def make_login_link(request: HttpRequest, user_id: int) -> HttpResponse:
+def make_login_link(request: PageRequest, user_id: int) -> HttpResponse:
     """For someone who lost access: a link to hand over, shown once."""
     user = get_user(user_id)
     try:

@@ -1,7 +1,7 @@
 """A person's own settings: theme, shortcuts, lists, sign-in."""
 
 from allauth.mfa.utils import is_mfa_enabled
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -9,12 +9,12 @@ from django.views.decorators.http import require_POST
 from console.accounts.choices import ROLE_HELP, Theme
 from console.accounts.services import change_preferences
 from console.accounts.services.people import PAGE_SIZES
-from console.lib.pages import back, page, told, wants_fragment
+from console.lib.pages import PageRequest, back, page, told, wants_fragment
 
 A_YEAR_S = 365 * 86_400
 
 
-def show(request: HttpRequest) -> HttpResponse:
+def show(request: PageRequest) -> HttpResponse:
     context = {
         "section": "profile",
         "themes": Theme.choices,
@@ -27,7 +27,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page()
-def set_theme(request: HttpRequest) -> HttpResponse:
+def set_theme(request: PageRequest) -> HttpResponse:
     """Stored with the person, and in a cookie so that the sign-in page of this browser has it too."""
     theme = request.POST.get("theme", "")
     with told(request):
@@ -41,7 +41,7 @@ def set_theme(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page()
-def set_preferences(request: HttpRequest) -> HttpResponse:
+def set_preferences(request: PageRequest) -> HttpResponse:
     with told(request) as say:
         change_preferences(
             user=request.user,

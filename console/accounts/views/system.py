@@ -4,7 +4,7 @@ import platform
 
 import django
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -15,7 +15,7 @@ from console.jobs.selectors import demo_traffic, list_operations
 from console.jobs.services import remove_demo, start_demo, start_demo_traffic, stop_demo_traffic
 from console.lib.confirm import Effect, Question, ask
 from console.lib.health import check_dependencies
-from console.lib.pages import back, page, told
+from console.lib.pages import PageRequest, back, page, told
 from console.lib.permissions import why_not
 from console.lib.rights import ADMIN, OPERATE
 from console.registry.models import Model, Version
@@ -24,7 +24,7 @@ from console.registry.selectors import get_model, list_models, storage_quota_byt
 RATE_PER_S, SECONDS = 20.0, 180.0  # of demo traffic: enough to see, and it ends by itself
 
 
-def show(request: HttpRequest) -> HttpResponse:
+def show(request: PageRequest) -> HttpResponse:
     used, quota = storage_used_bytes(), storage_quota_bytes()
     context = {
         "section": "system",
@@ -52,13 +52,13 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/system.html", context)
 
 
-def to_system(request: HttpRequest) -> HttpResponse:
+def to_system(request: PageRequest) -> HttpResponse:
     return back(request, reverse("settings", args=["system"]))
 
 
 @require_POST
 @page(OPERATE)
-def load_demo(request: HttpRequest) -> HttpResponse:
+def load_demo(request: PageRequest) -> HttpResponse:
     with told(request) as say:
         start_demo(actor=request.user)
         say("The demo models are being made; each appears when it is ready.")
@@ -66,7 +66,7 @@ def load_demo(request: HttpRequest) -> HttpResponse:
 
 
 @page(ADMIN)
-def delete_demo(request: HttpRequest) -> HttpResponse:
+def delete_demo(request: PageRequest) -> HttpResponse:
     if request.method == "POST":
         with told(request) as say:
             names = remove_demo(actor=request.user)
@@ -90,7 +90,7 @@ def delete_demo(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def start_traffic(request: HttpRequest) -> HttpResponse:
+def start_traffic(request: PageRequest) -> HttpResponse:
     """To the model that the form names, else to the first demo model."""
     named = request.POST.get("model", "")
     model = get_model(named) if named else list_models().order_by("-demo", "name").first()
@@ -104,7 +104,7 @@ def start_traffic(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def stop_traffic(request: HttpRequest) -> HttpResponse:
+def stop_traffic(request: PageRequest) -> HttpResponse:
     with told(request) as say:
         stopped = stop_demo_traffic(actor=request.user)
         say("Demo traffic stops." if stopped else "No demo traffic was running.")

@@ -9,7 +9,10 @@ register = template.Library()
 
 @register.filter
 def control(field: BoundField) -> SafeString:
-    attributes = {"class": "" if is_checkbox(field) else "in", "placeholder": ""}  # the label says it, and stays
+    attributes: dict[str, str | bool] = {
+        "class": "" if is_checkbox(field) else "in",
+        "placeholder": "",
+    }  # the label says it, and stays
     told_by = [f"{field.auto_id}-{part}" for part, text in (("err", field.errors), ("help", field.help_text)) if text]
     if told_by:
         attributes["aria-describedby"] = " ".join(told_by)

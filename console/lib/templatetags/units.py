@@ -1,6 +1,7 @@
 """Numbers with their unit and times with their age. An unknown number is a dash, never a zero."""
 
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from django import template
 from django.utils import timezone
@@ -9,9 +10,15 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
-ABSENT = (None, "")  # a template gives "" for an attribute of nothing
 UNKNOWN = mark_safe('<span class="faint" title="Not measured">–</span>')
 STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
+
+Number = float | str | None  # a template gives "" for an attribute of nothing
+Moment = datetime | float | str | None
+
+
+def is_known(value: Number) -> TypeGuard[float]:
+    return value is not None and not isinstance(value, str)
 
 
 def with_unit(number: str, unit: str) -> SafeString:
@@ -35,9 +42,9 @@ def spell_utc(moment: datetime) -> str:
 
 
 @register.filter
-def ago(moment: datetime | float | None) -> SafeString:
+def ago(moment: Moment) -> SafeString:
     """`3 h ago`, the absolute time in its tooltip; the shell's script keeps it counting."""
-    if moment in ABSENT:
+    if moment is None or isinstance(moment, str):
         return UNKNOWN
     then = as_datetime(moment)
     seconds = (timezone.now() - then).total_seconds()
@@ -46,9 +53,9 @@ def ago(moment: datetime | float | None) -> SafeString:
 
 
 @register.filter
-def at(moment: datetime | float | None) -> SafeString:
+def at(moment: Moment) -> SafeString:
     """The absolute time in UTC, its age in the tooltip."""
-    if moment in ABSENT:
+    if moment is None or isinstance(moment, str):
         return UNKNOWN
     then = as_datetime(moment)
     age = f"{spell_age(abs((timezone.now() - then).total_seconds()))} ago"
@@ -56,9 +63,9 @@ def at(moment: datetime | float | None) -> SafeString:
 
 
 @register.filter
-def as_bytes(value: float | None) -> SafeString:
+def as_bytes(value: Number) -> SafeString:
     """1,234,567 → 1.23 MB. Decimal units, as disks and networks count; three digits are enough."""
-    if value in ABSENT:
+    if value is None or isinstance(value, str):
         return UNKNOWN
     number, units = float(value), ["B", "kB", "MB", "GB", "TB"]
     while number >= 999.5 and len(units) > 1:
@@ -68,37 +75,39 @@ def as_bytes(value: float | None) -> SafeString:
 
 
 @register.filter
-def as_ms(seconds: float | None) -> SafeString:
+def as_ms(seconds: Number) -> SafeString:
     """Seconds as milliseconds, three digits."""
-    return UNKNOWN if seconds in ABSENT else with_unit(spell_number(seconds * 1000), "ms")
+    return with_unit(spell_number(seconds * 1000), "ms") if is_known(seconds) else UNKNOWN
 
 
 @register.filter
-def as_seconds(seconds: float | None) -> SafeString:
-    return UNKNOWN if seconds in ABSENT else with_unit(spell_number(seconds), "s")
+def as_seconds(seconds: Number) -> SafeString:
+    return with_unit(spell_number(seconds), "s") if is_known(seconds) else UNKNOWN
 
 
 @register.filter
-def as_percent(percent: float | None) -> SafeString:
-    return UNKNOWN if percent in ABSENT else with_unit(spell_number(percent), "%")
+def as_percent(percent: Number) -> SafeString:
+    return with_unit(spell_number(percent), "%") if is_known(percent) else UNKNOWN
 
 
 @register.filter
-def as_count(value: float | None) -> SafeString | str:
-    return UNKNOWN if value in ABSENT else f"{value:,}"
+def as_count(value: Number) -> SafeString | str:
+    return f"{value:,}" if is_known(value) else UNKNOWN
 
 
 @register.filter
-def as_number(value: float | None) -> SafeString | str:
+def as_number(value: Number) -> SafeString | str:
     """Three digits, without a unit: where the words around it say what it counts."""
-    return UNKNOWN if value in ABSENT else spell_number(float(value))
+    return spell_number(value) if is_known(value) else UNKNOWN
 
 
 def spell_number(number: float, *, whole: bool = False) -> str:
     """Three significant digits, no trailing zeros that were not measured."""
     if whole or number >= 100 or number == int(number):
         return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+    if number >= 10:
+        return f"{number:.1f}"
+    return f"{number:.2f}" if number >= 0.01 else f"{number:.1g}"
 
 
 @register.filter

@@ -1,11 +1,11 @@
 """Names that point at versions."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from console.lib.pages import page, told
+from console.lib.pages import PageRequest, page, told
 from console.lib.rights import OPERATE
 from console.registry.selectors import get_alias, get_model, list_aliases, resolve_version
 from console.registry.services import delete_alias, set_alias
@@ -18,7 +18,7 @@ def to_aliases(slug: str) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def place(request: HttpRequest, slug: str) -> HttpResponse:
+def place(request: PageRequest, slug: str) -> HttpResponse:
     """Make a name, or move one: the form of an existing alias carries the row version it was made from."""
     held = get_model(slug)
     name = request.POST.get("name", "").strip()
@@ -37,7 +37,7 @@ def place(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def remove(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+def remove(request: PageRequest, slug: str, name: str) -> HttpResponse:
     with told(request) as say:
         delete_alias(alias=get_alias(get_model(slug), name), seen=seen_version(request), actor=request.user)
         say(f"The alias {name} is gone.")

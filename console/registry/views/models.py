@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -11,7 +11,7 @@ from console.accounts.models import AuditEvent
 from console.accounts.selectors import list_audit_of
 from console.lib.confirm import Effect, Question, ask
 from console.lib.errors import ConsoleError
-from console.lib.pages import page, told
+from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can, why_not
 from console.lib.rights import OPERATE
 from console.registry.models import Model
@@ -27,7 +27,7 @@ TABS = ("versions", "traffic", "config", "activity")
 
 
 @page()
-def models(request: HttpRequest) -> HttpResponse:
+def models(request: PageRequest) -> HttpResponse:
     query, tag = request.GET.get("q", "").strip(), request.GET.get("tag", "").strip()
     archived = request.GET.get("show") == "archived"
     sort = request.GET.get("sort", "name")
@@ -51,7 +51,7 @@ def models(request: HttpRequest) -> HttpResponse:
 
 
 @page(OPERATE)
-def new_model(request: HttpRequest) -> HttpResponse:
+def new_model(request: PageRequest) -> HttpResponse:
     refusal = None
     if request.method == "POST":
         try:
@@ -71,7 +71,7 @@ def new_model(request: HttpRequest) -> HttpResponse:
 
 
 @page()
-def model(request: HttpRequest, slug: str) -> HttpResponse:
+def model(request: PageRequest, slug: str) -> HttpResponse:
     held = get_model(slug)
     tab = request.GET.get("tab", "versions")
     if tab not in TABS:
@@ -110,7 +110,7 @@ def list_activity(held: Model) -> list[AuditEvent]:
 
 @require_POST
 @page(OPERATE)
-def edit_model(request: HttpRequest, slug: str) -> HttpResponse:
+def edit_model(request: PageRequest, slug: str) -> HttpResponse:
     held = get_model(slug)
     latency_ms, errors = request.POST.get("latency_ms", "").strip(), request.POST.get("error_percent", "").strip()
     with told(request) as say:
@@ -130,7 +130,7 @@ def edit_model(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @page(OPERATE)
-def archive(request: HttpRequest, slug: str) -> HttpResponse:
+def archive(request: PageRequest, slug: str) -> HttpResponse:
     held = get_model(slug)
     if request.method == "POST":
         with told(request) as say:
@@ -158,14 +158,14 @@ def archive(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def restore(request: HttpRequest, slug: str) -> HttpResponse:
+def restore(request: PageRequest, slug: str) -> HttpResponse:
     with told(request) as say:
         restore_model(model=get_model(slug), seen=seen_version(request), actor=request.user)
         say(f"{slug} is back, as it was.")
     return redirect("model", slug)
 
 
-def seen_version(request: HttpRequest) -> int:
+def seen_version(request: PageRequest) -> int:
     """The row version that the form was made from; one that is missing matches nothing."""
     seen = request.POST.get("seen", "")
     return int(seen) if seen.isdecimal() else -1

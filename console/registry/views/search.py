@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from console.lib.pages import page, wants_fragment
+from console.lib.pages import PageRequest, page, wants_fragment
 from console.lib.permissions import can
 from console.lib.templatetags.shell import PAGES
 from console.registry.choices import NAME_PATTERN
@@ -25,13 +25,13 @@ class Hit:
 
 
 @page()
-def search(request: HttpRequest) -> HttpResponse:
+def search(request: PageRequest) -> HttpResponse:
     query = request.GET.get("q", "").strip().lower()
     found = list(list_models(query=query)[:MOST])
     groups = [
         (
             "Models",
-            [Hit(model.name, f"{model.version_count} versions", "model", model.get_absolute_url()) for model in found],
+            [Hit(model.name, model.owner or "model", "model", model.get_absolute_url()) for model in found],
         ),
         ("Do", find_actions(request, query, found)),
         ("Pages", find_pages(query)),
@@ -51,7 +51,7 @@ def find_pages(query: str) -> list[Hit]:
     return [hit for hit in hits if query in hit.label.lower()][:MOST]
 
 
-def find_actions(request: HttpRequest, query: str, models: list[Model]) -> list[Hit]:
+def find_actions(request: PageRequest, query: str, models: list[Model]) -> list[Hit]:
     """What can be done with the models that were found, once there is something to go by."""
     if not query:
         return []

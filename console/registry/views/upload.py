@@ -1,9 +1,9 @@
 """The upload of a version: announced, sent in chunks by script through the REST tree, resumed after an interruption."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
-from console.lib.pages import page
+from console.lib.pages import PageRequest, page
 from console.lib.permissions import can, why_not
 from console.lib.rights import NATIVE, OPERATE
 from console.registry.choices import Format
@@ -25,7 +25,7 @@ curl -sS -X POST {url}$ID:complete -H "$AUTH" -H "Idempotency-Key: $ID"
 
 
 @page()
-def upload(request: HttpRequest, slug: str) -> HttpResponse:
+def upload(request: PageRequest, slug: str) -> HttpResponse:
     model = get_model(slug)
     context = {
         "model": model,

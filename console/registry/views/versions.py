@@ -1,6 +1,6 @@
 """One version, and what can be done to it: given all traffic, loaded, annotated, put away, removed."""
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -9,7 +9,7 @@ from console.accounts.selectors import list_audit_of
 from console.jobs.choices import OperationKind
 from console.jobs.selectors import open_operation
 from console.lib.confirm import Effect, Question, ask
-from console.lib.pages import page, told
+from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can, why_not
 from console.lib.rights import OPERATE
 from console.registry.models import Version
@@ -25,7 +25,7 @@ def find(slug: str, number: int) -> Version:
 
 
 @page()
-def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def version(request: PageRequest, slug: str, number: int) -> HttpResponse:
     held = find(slug, number)
     context = {
         "model": held.model,
@@ -44,7 +44,7 @@ def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 
 @page(OPERATE)
-def set_stable(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def set_stable(request: PageRequest, slug: str, number: int) -> HttpResponse:
     """All traffic to this version. The question says in numbers what moves."""
     held = find(slug, number)
     traffic = traffic_of(held.model)
@@ -85,7 +85,7 @@ def set_stable(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def load(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def load(request: PageRequest, slug: str, number: int) -> HttpResponse:
     with told(request) as say:
         keep_loaded(version=find(slug, number), actor=request.user)
         say(f"v{number} is being loaded and stays addressable by its number.")
@@ -94,7 +94,7 @@ def load(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def unload(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def unload(request: PageRequest, slug: str, number: int) -> HttpResponse:
     with told(request) as say:
         release_version(version=find(slug, number), actor=request.user)
         say(f"v{number} is unloaded; its workers end and give their memory back.")
@@ -103,7 +103,7 @@ def unload(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def notes(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def notes(request: PageRequest, slug: str, number: int) -> HttpResponse:
     with told(request) as say:
         update_notes(
             version=find(slug, number),
@@ -117,7 +117,7 @@ def notes(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 @require_POST
 @page(OPERATE)
-def archive(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def archive(request: PageRequest, slug: str, number: int) -> HttpResponse:
     held = find(slug, number)
     change = restore_version if held.archived_at else archive_version
     with told(request) as say:
@@ -127,7 +127,7 @@ def archive(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 
 @page(OPERATE)
-def delete(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+def delete(request: PageRequest, slug: str, number: int) -> HttpResponse:
     held = find(slug, number)
     if request.method == "POST":
         if request.POST.get("typed") != f"v{number}":

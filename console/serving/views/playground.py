@@ -5,11 +5,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 
 from console.lib.errors import ConsoleError, Invalid
-from console.lib.pages import page, wants_fragment
+from console.lib.pages import PageRequest, page, wants_fragment
 from console.lib.rights import INFER
 from console.registry.models import Model, Version
 from console.registry.selectors import get_model, list_aliases, list_models, list_versions, resolve_version
@@ -44,7 +44,7 @@ class Filled:
 
 
 @page(INFER)
-def playground(request: HttpRequest) -> HttpResponse:
+def playground(request: PageRequest) -> HttpResponse:
     models = list(list_models())
     given = request.POST if request.method == "POST" else request.GET
     chosen = given.get("model", "")
@@ -70,7 +70,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     return render(request, "serving/_result.html" if part else "serving/playground.html", context)
 
 
-def run(request: HttpRequest, model: Model, version: Version, target: str, fields: list[Filled]) -> dict[str, Any]:
+def run(request: PageRequest, model: Model, version: Version, target: str, fields: list[Filled]) -> dict[str, Any]:
     """Snippets of what the form says, and its answer where it was sent."""
     sent = request.method == "POST"
     shown: Shown | None = None
@@ -109,7 +109,7 @@ def shown_version(model: Model, target: str) -> Version | None:
     return list_versions(model).filter(state="ready").first()
 
 
-def filled_text(request: HttpRequest, field: InputField) -> str:
+def filled_text(request: PageRequest, field: InputField) -> str:
     """What was sent last, else the address's, else the example; a picture as base64, so that it can be sent again."""
     sent = request.method == "POST"
     if field.kind is not InputKind.IMAGE:

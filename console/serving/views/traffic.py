@@ -1,12 +1,12 @@
 """The form that splits a model's traffic."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from console.lib.errors import Invalid
-from console.lib.pages import page, told
+from console.lib.pages import PageRequest, page, told
 from console.lib.rights import OPERATE
 from console.registry.selectors import get_model
 from console.serving.services import set_traffic as change_traffic
@@ -14,7 +14,7 @@ from console.serving.services import set_traffic as change_traffic
 
 @require_POST
 @page(OPERATE)
-def set_traffic(request: HttpRequest, slug: str) -> HttpResponse:
+def set_traffic(request: PageRequest, slug: str) -> HttpResponse:
     """Fields are named w<version>; an empty one is 0."""
     seen = request.POST.get("seen", "")
     with told(request) as say:
@@ -29,12 +29,12 @@ def set_traffic(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect(f"{reverse('model', args=[slug])}?tab=traffic")
 
 
-def read_weights(request: HttpRequest) -> dict[int, float]:
+def read_weights(request: PageRequest) -> dict[int, float]:
     weights = {}
     for name, value in request.POST.items():
         if name[:1] == "w" and name[1:].isdecimal():
             try:
-                weights[int(name[1:])] = float(value or 0)
+                weights[int(name[1:])] = float(str(value) or 0)
             except ValueError:
                 raise Invalid(f"{value!r} is not a percentage.") from None
     return weights
