@@ -10,6 +10,7 @@ from collections import deque
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from inference.log import get_log
 from inference.spec import Document, encode
@@ -53,6 +54,7 @@ class Reporter:
         self.dropped_statuses = 0
         self.wake = asyncio.Event()
         self.away = False
+        self.refused = False
 
     def telemetry(self, second: TelemetrySecond) -> None:
         """Sent at once: a person may be watching."""
@@ -152,8 +154,17 @@ class Reporter:
                 pipe.hexpire(name, EXPIRE_S, field)
             if forgotten:
                 pipe.hdel(WORKERS, *forgotten)
-            # Servers without field expiry answer HEXPIRE with an error: rows then stay until they are forgotten.
-            await pipe.execute(raise_on_error=False)
+            self.note_refusals(await pipe.execute(raise_on_error=False))
+
+    def note_refusals(self, answers: list[object]) -> None:
+        """Say it once when Redis refuses reports (out of memory, read-only): sending them again would change nothing.
+
+        A server without field expiry refuses HEXPIRE; there, rows stay until they are forgotten.
+        """
+        refusals = [str(one) for one in answers if isinstance(one, ResponseError) and "unknown command" not in str(one)]
+        if refusals and not self.refused:
+            log.warning("reports_refused", count=len(refusals), error=refusals[0])
+        self.refused = bool(refusals)
 
     def settle(
         self,

@@ -71,3 +71,19 @@ async def test_without_redis_nothing_is_kept():
     assert await reporter.flush()
     assert not reporter.seconds
     assert not reporter.statuses
+
+
+@pytest.mark.asyncio
+async def test_a_report_that_redis_refuses_is_said_once_and_holds_nothing_up(valkey, capsys):
+    reporter = Reporter(valkey)
+    with redis.Redis.from_url(valkey) as client:
+        client.set(status.GATEWAYS, "no hash")
+        for at in (1, 2):
+            reporter.gateway(gateway(at))
+            reporter.telemetry(second(at))
+            assert await reporter.flush()
+        assert client.xlen(status.TELEMETRY) == 2
+    await reporter.close()
+
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("reports_refused") == 1
