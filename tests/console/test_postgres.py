@@ -18,6 +18,10 @@ TESTS = [
     "tests/console/lib/test_outbox.py",
     "tests/console/accounts/test_audit.py",
     "tests/console/accounts/test_keys.py",
+    "tests/console/registry/test_models.py",
+    "tests/console/serving/test_traffic.py",
+    "tests/console/serving/test_publish.py",
+    "tests/console/jobs/test_operations.py",
 ]
 
 
