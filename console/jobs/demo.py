@@ -10,17 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
-
 from console.lib.actors import SYSTEM
 from console.lib.errors import Missing
 from console.registry import services as registry
 from console.registry import store
-from console.registry.choices import Source
+from console.registry.choices import Source, VersionState
 from console.registry.hashing import hash_files
 from console.registry.models import Model, Version
 from console.registry.programs import ProgramLimits, Progress, run_program
 from console.registry.services import validation
+from console.registry.services.writes import advance
 from console.registry.version_file import NAME, VersionFile
 from console.serving import services as serving
 from console.serving.samples import demo_folder
@@ -111,8 +110,8 @@ def register(
     progress: Progress,
     inspected: validation.Inspected | None,
 ) -> Version:
-    with transaction.atomic():
-        model.versions.filter(source=Source.DEMO, notes=NOTES[recipe], artifact=None).delete()  # of a broken attempt
+    version = model.versions.filter(source=Source.DEMO, notes=NOTES[recipe], artifact=None).first()
+    if version is None:
         version = registry.add_version(
             model=model,
             format=(made.format or spec.Format.SAFETENSORS).value,
@@ -121,6 +120,8 @@ def register(
             parent=model.versions.order_by("number").first(),
             notes=NOTES[recipe],
         )
+    elif version.state != VersionState.UPLOADED:  # an attempt that broke off: its number is used, not skipped
+        advance(version, version.row_version, state=VersionState.UPLOADED, checks=[])
     validation.begin_validation(version)
     given = VersionFile(format=made.format, signature=made.signature, stages=made.stages, units=made.units)
     checklist = validation.Checklist()

@@ -12,6 +12,7 @@ from console.jobs.choices import OperationState
 from console.jobs.identity import is_alive
 from console.jobs.models import Operation
 from console.jobs.queue import enqueue
+from console.jobs.works import give_up
 from console.lib.errors import ConsoleError
 from console.registry import services as registry
 
@@ -60,9 +61,11 @@ def recover(operation: Operation) -> int:
         DBTaskResult.objects.filter(pk=operation.task_id).exclude(status="SUCCESSFUL").update(
             status="FAILED", finished_at=timezone.now()
         )
+        operation.refresh_from_db()
         if again:
-            operation.refresh_from_db()
             enqueue(operation)
+        else:
+            give_up(operation, operation.message)
     return changed
 
 

@@ -12,6 +12,7 @@ from console.jobs.choices import OperationKind, OperationState
 from console.jobs.demo import find_made_by, make_demo_version
 from console.jobs.models import Operation
 from console.jobs.queue import enqueue
+from console.jobs.works import give_up
 from console.lib.actors import SYSTEM, Actor
 from console.lib.errors import Conflict, Invalid, InvalidTransition
 from console.registry import services as registry
@@ -50,7 +51,9 @@ def cancel_operation(*, operation: Operation, actor: Actor) -> Operation:
         finished_at=timezone.now(),
         row_version=F("row_version") + 1,
     )
-    if not queued:
+    if queued:
+        give_up(operation, "Cancelled before it began.")
+    else:
         Operation.objects.filter(pk=operation.pk).update(cancel_requested=True, row_version=F("row_version") + 1)
     record(actor, "operation.cancel", f"operation/{operation.pk}", before={"kind": operation.kind})
     operation.refresh_from_db()
@@ -59,8 +62,9 @@ def cancel_operation(*, operation: Operation, actor: Actor) -> Operation:
 
 def complete_upload(*, upload: Upload, actor: Actor) -> tuple[Version, Operation]:
     """Make the upload a version and start its validation. Asked again, it says what the first call started."""
+    registry.check_whole(upload)
     with transaction.atomic():
-        version = registry.complete_upload(upload=upload, actor=actor)
+        version = registry.make_version(upload=upload, actor=actor)
         return version, begin_validation(version, actor)
 
 

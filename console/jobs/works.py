@@ -1,5 +1,6 @@
 """The work behind each kind of operation. Each returns what the operation's result shows, with a `message`."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ from console.accounts.services import record
 from console.jobs.choices import OperationKind
 from console.jobs.demo import make_demo_version
 from console.jobs.models import Operation
-from console.jobs.running import Beat, Work
+from console.jobs.running import Beat, Cancelled, Stopping, Work
 from console.jobs.traffic import send_traffic
 from console.lib.actors import SYSTEM
 from console.lib.errors import ConsoleError, Missing
@@ -88,15 +89,27 @@ def export(operation: Operation, beat: Beat) -> dict[str, Any]:
         with store.storage_errors("the exported version"), store.workspace() as folder:
             given, files = export_into(source, folder, beat)
             validation.settle_version(made, folder / "out", files, checklist, beat, made=given)
+    except Stopping:
+        reopen(made)
+        raise
     except validation.Refusal as refusal:
         validation.conclude_refusal(made, checklist, str(refusal))
         raise
+    except Cancelled:
+        give_up_export(operation, "The export was cancelled.")
+        raise
     except Exception as error:
         why = str(error) if isinstance(error, ConsoleError) else f"The export broke off ({type(error).__name__})."
-        made.refresh_from_db()
-        validation.refuse(made, checklist, "files", why or "The export was cancelled.")
+        give_up_export(operation, why)
         raise
     return outcome(made)
+
+
+def give_up_export(operation: Operation, why: str) -> None:
+    """The version that was to be made is refused: nothing will come for it any more."""
+    made = find_version(operation.arguments["version"])
+    if made.state in (VersionState.UPLOADED, VersionState.VALIDATING):
+        validation.refuse(made, validation.Checklist(), "files", why)
 
 
 def export_into(source: Version, folder: Path, beat: Beat) -> tuple[VersionFile, list[Unpacked]]:
@@ -145,3 +158,12 @@ WORKS: dict[str, Work] = {
     OperationKind.DEMO: demo,
     OperationKind.TRAFFIC: traffic,
 }
+
+
+def give_up(operation: Operation, why: str) -> None:
+    """Set right what an operation that will never run again leaves behind, within the transaction that ends it."""
+    with contextlib.suppress(Missing):  # its version was deleted: nothing is left behind
+        if operation.kind == OperationKind.EXPORT:
+            give_up_export(operation, why)
+        elif operation.kind == OperationKind.VALIDATE:
+            reopen(find_version(operation.arguments["version"]))

@@ -1,7 +1,7 @@
 """Reading the registry. Each `get_…` raises `Missing` with what there is instead; lists are querysets, to be paged."""
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from console.lib.errors import Missing
 from console.registry.choices import STABLE, UploadState, VersionState
@@ -109,8 +109,8 @@ def find_version_by_upload_sha256(model: Model, sha256: str) -> Version | None:
 
 def storage_used_bytes() -> int:
     """What the quota counts: each stored blob once, and each upload under way as if it were complete."""
-    blobs = ArtifactFile.objects.values("sha256", "size_bytes").distinct()
-    stored = sum(blob["size_bytes"] for blob in blobs.iterator())
+    blobs = ArtifactFile.objects.values("sha256").annotate(blob_bytes=Max("size_bytes"))
+    stored = blobs.aggregate(total=Sum("blob_bytes"))["total"] or 0
     coming = Upload.objects.filter(state=UploadState.RECEIVING).aggregate(total=Sum("size_bytes"))["total"] or 0
     return stored + coming
 

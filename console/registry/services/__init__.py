@@ -6,9 +6,11 @@ from console.registry.services.uploads import (
     MAX_CHUNK_BYTES,
     append_chunk,
     cancel_upload,
+    check_whole,
     complete_upload,
     create_upload,
     expire_uploads,
+    make_version,
 )
 from console.registry.services.validation import validate_upload
 from console.registry.services.versions import (
@@ -26,12 +28,14 @@ __all__ = [
     "append_chunk",
     "archive_version",
     "cancel_upload",
+    "check_whole",
     "complete_upload",
     "create_model",
     "create_upload",
     "delete_alias",
     "delete_version",
     "expire_uploads",
+    "make_version",
     "restore_version",
     "set_alias",
     "sweep_store",

@@ -121,16 +121,16 @@ def create_upload(
 
 
 def check_room(size_bytes: int) -> None:
-    """Within `locked_store`, so two announcements cannot both take the last of the quota."""
+    """For an announcement within `locked_store`, so that two of them cannot both take the last of the quota."""
     quota, used = selectors.storage_quota_bytes(), selectors.storage_used_bytes()
     if used + size_bytes > quota:
         raise StorageFull(
-            f"The file takes {size_bytes} bytes; {max(0, quota - used)} of the quota of {quota} are left. "
+            f"This takes {size_bytes} bytes; {max(0, quota - used)} of the quota of {quota} are left. "
             "Delete versions, or ask an admin to raise SWITCHYARD_UPLOAD_QUOTA_BYTES."
         )
     free = store.free_bytes(store.uploads_folder()) - SPARE_BYTES
     if size_bytes > free:
-        raise StorageFull(f"The file takes {size_bytes} bytes; the disk has {max(0, free)} to give. Free some space.")
+        raise StorageFull(f"This takes {size_bytes} bytes; the disk has {max(0, free)} to give. Free some space.")
 
 
 @contextmanager
@@ -202,8 +202,14 @@ def count_chunk(upload: Upload, size: int) -> None:
 
 def complete_upload(*, upload: Upload, actor: Actor) -> Version:
     """Check the whole file's digest and make it a version that waits for validation. Twice is once."""
-    if upload.state == UploadState.COMPLETE and upload.version:
-        return upload.version
+    check_whole(upload)
+    return make_version(upload=upload, actor=actor)
+
+
+def check_whole(upload: Upload) -> None:
+    """Read the file and compare its digest: minutes for a large one, so never within a transaction."""
+    if upload.state == UploadState.COMPLETE:
+        return
     with locked_part(upload) as part:
         upload.refresh_from_db()
         if upload.offset_bytes != upload.size_bytes:
@@ -217,24 +223,25 @@ def complete_upload(*, upload: Upload, actor: Actor) -> Version:
             raise DigestMismatch(
                 f"The file's SHA-256 is {found}, announced was {upload.sha256}. Send it again from the start."
             )
-        with transaction.atomic():
-            version = add_version(
-                model=upload.model,
-                format=upload.format,
-                actor=actor,
-                source=Source.UPLOAD,
-                native=upload.native,
-                notes=upload.notes,
-            )
-            changed = Upload.objects.filter(pk=upload.pk, state=UploadState.RECEIVING).update(
-                state=UploadState.COMPLETE,
-                version=version,
-                expires_at=timezone.now() + KEPT,
-                row_version=upload.row_version + 1,
-            )
-            if changed != 1:
-                raise StaleWrite("The upload was completed by another request.")
-    upload.refresh_from_db()
+
+
+@transaction.atomic
+def make_version(*, upload: Upload, actor: Actor) -> Version:
+    """The version of an upload whose file was checked; nothing can be appended to that any more."""
+    upload = Upload.objects.select_for_update(of=("self",)).select_related("version__model", "model").get(pk=upload.pk)
+    if upload.version is not None:
+        return upload.version
+    version = add_version(
+        model=upload.model,
+        format=upload.format,
+        actor=actor,
+        source=Source.UPLOAD,
+        native=upload.native,
+        notes=upload.notes,
+    )
+    upload.state, upload.version, upload.expires_at = UploadState.COMPLETE, version, timezone.now() + KEPT
+    upload.row_version += 1
+    upload.save()
     return version
 
 

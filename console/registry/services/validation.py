@@ -23,7 +23,7 @@ from console.registry.choices import Format, VersionState
 from console.registry.hashing import hash_files
 from console.registry.models import Artifact, ArtifactFile, Upload, Version
 from console.registry.programs import ProgramFailed, ProgramLimits, Progress, run_program
-from console.registry.services.uploads import part_path
+from console.registry.services.uploads import check_room, part_path
 from console.registry.services.writes import advance
 from console.registry.version_file import (
     NAME,
@@ -118,6 +118,8 @@ def unpack(upload: Upload, folder: Path, progress: Progress) -> list[Unpacked]:
         progress(5 + 45 * min(1.0, done / (upload.size_bytes * 2)), "Unpacking")
 
     progress(5, "Checking the archive")
+    members = archives.plan(part_path(upload), upload.filename)
+    check_room(sum(member.size_bytes for member in members))
     return archives.unpack(part_path(upload), upload.filename, folder, on_bytes=on_bytes)
 
 

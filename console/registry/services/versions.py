@@ -134,8 +134,9 @@ def sweep_store() -> int:
     """Remove what crashes left in the store: blobs that no row names, workspaces that nobody works in."""
     removed = 0
     with store.locked_store():
+        named = set(ArtifactFile.objects.values_list("sha256", flat=True))
         for blob in store.old_blobs():
-            if not ArtifactFile.objects.filter(sha256=blob.name).exists():
+            if blob.name not in named:
                 blob.unlink(missing_ok=True)
                 removed += 1
         store.remove_old_workspaces()

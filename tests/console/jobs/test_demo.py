@@ -69,3 +69,14 @@ def test_removing_the_demo_ends_its_work_and_leaves_no_file(valkey: str, api: An
     assert again.startswith("minilm v1 ready")
     raw = redis.Redis.from_url(valkey).hget(spec.DOCUMENTS.format(kind="spec"), "minilm")
     assert not spec.decode(raw, spec.ModelSpec).deleted
+
+
+@pytest.mark.django_db
+def test_an_attempt_that_broke_off_keeps_its_number() -> None:
+    services.seed_demo(only="minilm-v1")
+    model = selectors.get_model("minilm")
+    model.versions.update(state="validating", artifact=None)  # as a killed process leaves it
+    model.traffic.weights.all().delete()
+    services.seed_demo(only="minilm-v1")
+    (version,) = model.versions.all()
+    assert (version.number, version.state) == (1, "ready")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def start() -> Callable[..., Operation]:
     def call(**fields: Any) -> Operation:
-        return services.start_operation(OperationKind.VALIDATE, "echo/1", {}, actor=SYSTEM, **fields)
+        return services.start_operation(OperationKind.VALIDATE, "echo/1", {"version": 0}, actor=SYSTEM, **fields)
 
     return call
 
@@ -152,6 +152,24 @@ def test_without_attempts_left_it_is_failed_and_said(start: Callable[..., Operat
     recover_orphans()
     operation.refresh_from_db()
     assert (operation.state, operation.error["code"]) == (OperationState.FAILED, "orphaned")
+
+
+@pytest.mark.parametrize("end", ["orphaned", "cancelled"])
+def test_an_export_that_will_never_run_leaves_no_version_that_waits_for_it(
+    end: str, model: Any, make_version: Callable
+) -> None:
+    version = make_version(model)
+    version.format = "safetensors"
+    version.save()
+    operation = services.export_version(version=version, actor=SYSTEM)
+    if end == "orphaned":
+        orphan(operation, DEAD)
+        recover_orphans()
+    else:
+        services.cancel_operation(operation=operation, actor=SYSTEM)
+    made = model.versions.get(number=2)
+    assert (made.state, bool(made.refusals[0]["why"])) == ("refused", True)
+    assert services.export_version(version=version, actor=SYSTEM).pk != operation.pk
 
 
 @pytest.mark.parametrize("worker, beat_age_s", [(worker_name(), 999), ("elsewhere:1:1.00", 5)])

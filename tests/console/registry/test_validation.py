@@ -142,6 +142,25 @@ def test_an_attempt_that_broke_off_can_be_made_again(model: Any, operator: Any) 
     assert version.state == VersionState.READY
 
 
+def test_what_unpacks_past_the_quota_waits_for_room(model: Any, operator: Any, settings: Any) -> None:
+    content = zip_of({"model.onnx": tiny_onnx(), "notes.txt": b"a" * 50_000})
+    facts = {"filename": "v.zip", "size_bytes": len(content), "sha256": sha256(content), "format": "onnx"}
+    settings.UPLOAD_QUOTA_BYTES = 10_000
+    upload = services.create_upload(model=model, actor=operator, **facts)
+    version, operation = jobs.complete_upload(upload=send(upload, content), actor=operator)
+    for state in (OperationState.QUEUED, OperationState.FAILED):  # tried again once: room may come
+        attempt(operation.pk, WORKS)
+        operation.refresh_from_db()
+        assert operation.state == state
+    assert operation.error["code"] == "storage_full"
+    version.refresh_from_db()
+    assert version.state == VersionState.UPLOADED
+    settings.UPLOAD_QUOTA_BYTES = 10**9
+    attempt(jobs.verify_version(version=version, actor=operator).pk, WORKS)
+    version.refresh_from_db()
+    assert version.state == VersionState.READY
+
+
 def test_stored_files_are_compared_with_their_digests(model: Any, make_version: Callable, operator: Any) -> None:
     version = make_version(model, b"as it was stored")
     whole = jobs.verify_version(version=version, actor=operator)

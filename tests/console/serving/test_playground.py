@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.gateway_stand import Stand, stand_in
 
-from console.accounts.services import console_key
+from console.accounts.services import console_key, create_api_key
 from console.lib.errors import BadGateway, GatewayTimeout, Invalid, NotAllowed, NotReady, TooLarge
 from console.serving.oip import encode_request, request_from_values
 from console.serving.selectors import playground_inputs
@@ -115,6 +115,15 @@ def test_an_actor_without_the_right_sends_nothing(gateway: Stand, model: Any, ma
     with pytest.raises(NotAllowed):
         infer(model=model, body=TEXT, actor=make_user("gone", is_active=False))
     assert gateway.requests == []
+
+
+def test_a_keys_list_of_models_holds_here_too(gateway: Stand, model: Any, admin: Any, api_as: Callable) -> None:
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
+    for models, status in ((["other"], 403), (["echo"], 200)):
+        key = create_api_key(actor=admin, owner=admin, name="app", scopes=["read", "infer"], models=models)
+        answer = api_as(key.secret).post("/api/v1/models/echo:infer", body)
+        assert answer.status_code == status
+    assert len(gateway.requests) == 1
 
 
 @pytest.mark.parametrize("language", ["curl", "python"])
