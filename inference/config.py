@@ -63,7 +63,7 @@ class Config:
 
 
 def read_value(variable: str, given: Any, kind: type) -> Any:
-    wanted = Path if issubclass(kind, Path) else kind
+    wanted: Any = Path if issubclass(kind, Path) else kind
     try:
         value = wanted(given)
     except (TypeError, ValueError):

@@ -48,7 +48,7 @@ class Document(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, om
     """Base of all that is stored or sent between programs: frozen, strict, readable JSON."""
 
 
-class TensorSpec(Document):
+class TensorSpec(Document, frozen=True):
     """One tensor of a signature. `shape` has -1 where it varies; axis 0 is the batch, always -1."""
 
     name: str
@@ -59,18 +59,18 @@ class TensorSpec(Document):
     finite: bool = False  # refuse NaN and infinity: of a client with 400, of the model with 500
 
 
-class Signature(Document):
+class Signature(Document, frozen=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
-class ArtifactFile(Document):
+class ArtifactFile(Document, frozen=True):
     path: str  # relative, forward slashes, no ..
     sha256: Digest
     size_bytes: Annotated[int, Meta(ge=0)]
 
 
-class Artifact(Document):
+class Artifact(Document, frozen=True):
     """Content-addressed files. File `sha256` lies at `<store>/sha256/<first two>/<sha256>`."""
 
     digest: Digest  # artifact_digest(files)
@@ -78,7 +78,7 @@ class Artifact(Document):
     store: str  # file:///… or s3://…
 
 
-class Stage(Document):
+class Stage(Document, frozen=True):
     """One step of a version. `use` names a processor, or for `infer` is empty: the version's format decides."""
 
     name: Name
@@ -88,22 +88,22 @@ class Stage(Document):
     config: dict[str, Scalar | list[Scalar]] = {}
 
 
-class BatchPolicy(Document):
+class BatchPolicy(Document, frozen=True):
     max_size: Positive = 32  # rows
     max_wait_s: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
 
-class QueuePolicy(Document):
+class QueuePolicy(Document, frozen=True):
     max_requests: Positive = 512
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
 
 
-class ScalePolicy(Document):
+class ScalePolicy(Document, frozen=True):
     min_replicas: Annotated[int, Meta(ge=0)] = 1
     max_replicas: Positive = 1
 
 
-class Unit(Document):
+class Unit(Document, frozen=True):
     """A run of consecutive stages in one process, with replicas of its own."""
 
     name: Name
@@ -115,7 +115,7 @@ class Unit(Document):
     scale: ScalePolicy = ScalePolicy()
 
 
-class Version(Document):
+class Version(Document, frozen=True):
     number: Positive
     digest: Digest  # version_digest(): artifact, signature, stages, units' stage lists
     format: Format
@@ -126,7 +126,7 @@ class Version(Document):
     native: bool = False  # a user with the right accepted that loading this format runs code
 
 
-class Weight(Document):
+class Weight(Document, frozen=True):
     version: Positive
     percent: Percent
 
@@ -136,7 +136,7 @@ class Assignment(str, Enum):
     KEY = "key"  # X-Canary-Key, else the API key: the same version every time
 
 
-class Rule(Document):
+class Rule(Document, frozen=True):
     """First matching rule wins over weights. Both conditions, where given, must hold."""
 
     version: Positive
@@ -145,12 +145,12 @@ class Rule(Document):
     api_key: str = ""
 
 
-class ShadowCopy(Document):
+class ShadowCopy(Document, frozen=True):
     version: Positive
     percent: Percent
 
 
-class Traffic(Document):
+class Traffic(Document, frozen=True):
     weights: tuple[Weight, ...] = ()  # sum 100 while a version serves; empty: nothing is served
     assignment: Assignment = Assignment.REQUEST
     salt: str = ""
@@ -158,19 +158,19 @@ class Traffic(Document):
     shadows: tuple[ShadowCopy, ...] = ()
 
 
-class Guard(Document):
+class Guard(Document, frozen=True):
     metric: str  # error_rate | latency | slo_error_rate | invalid_output
     limit: float
     quantile: float = 0.0
 
 
-class Step(Document):
+class Step(Document, frozen=True):
     percent: Percent
     bake_s: Annotated[float, Meta(ge=0)]
     manual: bool = False
 
 
-class RolloutPlan(Document):
+class RolloutPlan(Document, frozen=True):
     """A plan is spec; its progress is `status.Effective`. A stopped rollout stays stopped until a new id comes."""
 
     id: str
@@ -181,7 +181,7 @@ class RolloutPlan(Document):
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.01
 
 
-class CachePolicy(Document):
+class CachePolicy(Document, frozen=True):
     enabled: bool = False
     strategy: str = "adaptive"
     max_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
@@ -189,12 +189,12 @@ class CachePolicy(Document):
     ttl_s: Annotated[float, Meta(gt=0)] = 600.0
 
 
-class Slo(Document):
+class Slo(Document, frozen=True):
     latency_p95_s: Annotated[float, Meta(gt=0)] | None = None
     error_percent: Percent | None = None
 
 
-class ModelSpec(Document):
+class ModelSpec(Document, frozen=True):
     name: Name
     epoch: str
     generation: Annotated[int, Meta(ge=0)]
@@ -208,7 +208,7 @@ class ModelSpec(Document):
     deleted: bool = False
 
 
-class ApiKey(Document):
+class ApiKey(Document, frozen=True):
     """What a gateway must know of a key; never the key itself."""
 
     id: str
@@ -219,7 +219,7 @@ class ApiKey(Document):
     expires_at_s: float | None = None  # Unix time
 
 
-class KeysSpec(Document):
+class KeysSpec(Document, frozen=True):
     """All valid keys in one document: a revoked key is simply gone."""
 
     epoch: str
@@ -227,7 +227,7 @@ class KeysSpec(Document):
     keys: tuple[ApiKey, ...] = ()
 
 
-class PoolSpec(Document):
+class PoolSpec(Document, frozen=True):
     name: Name
     epoch: str
     generation: Annotated[int, Meta(ge=0)]
@@ -238,7 +238,7 @@ class PoolSpec(Document):
     deleted: bool = False
 
 
-class PriceSpec(Document):
+class PriceSpec(Document, frozen=True):
     name: Name  # a device kind, such as cpu or h100
     epoch: str
     generation: Annotated[int, Meta(ge=0)]
@@ -255,7 +255,7 @@ class IntentAction(str, Enum):
     ABORT = "abort"
 
 
-class Intent(Document):
+class Intent(Document, frozen=True):
     """An operator's numbered request on a rollout; `generation` is the number."""
 
     rollout: str
@@ -266,7 +266,7 @@ class Intent(Document):
     reason: str = ""
 
 
-class LocalSpec(Document):
+class LocalSpec(Document, frozen=True):
     """The file of `python -m inference local --spec FILE`: every document of one machine."""
 
     models: tuple[ModelSpec, ...] = ()

@@ -24,7 +24,7 @@ class ReplicaState(str, Enum):
     STOPPED = "stopped"
 
 
-class Effective(Document):
+class Effective(Document, frozen=True):
     """What gateways route by, one a model."""
 
     name: Name
@@ -39,7 +39,7 @@ class Effective(Document):
     stopped: bool = False
 
 
-class Endpoint(Document):
+class Endpoint(Document, frozen=True):
     """One replica. Only `ready` ones get new work; `draining` ones finish what they hold."""
 
     replica: str
@@ -53,21 +53,21 @@ class Endpoint(Document):
     node: str = "local"
 
 
-class Endpoints(Document):
+class Endpoints(Document, frozen=True):
     pool: Name
     fence: Count
     revision: Count
     replicas: tuple[Endpoint, ...] = ()
 
 
-class Reading(Document):
+class Reading(Document, frozen=True):
     """A measured value, or why there is none. Never a zero that was not measured."""
 
     value: float | None
     reason: str = ""
 
 
-class WorkerStatus(Document):
+class WorkerStatus(Document, frozen=True):
     """A replica as its controller and its own heartbeat see it; sent at least once a second."""
 
     replica: str
@@ -97,7 +97,7 @@ class WorkerStatus(Document):
     retry_at_s: float | None = None
 
 
-class ControllerStatus(Document):
+class ControllerStatus(Document, frozen=True):
     id: str
     fence: Count
     at_s: float
@@ -106,7 +106,7 @@ class ControllerStatus(Document):
     message: str = ""
 
 
-class GatewayStatus(Document):
+class GatewayStatus(Document, frozen=True):
     id: str
     at_s: float
     started_at_s: float
@@ -117,7 +117,7 @@ class GatewayStatus(Document):
     generations: dict[str, tuple[str, int]] = {}  # "spec/minilm" → (epoch, generation) in force
 
 
-class Series(Document):
+class Series(Document, frozen=True):
     """One second of one (model, version): counters of that second and a sketch of total latency."""
 
     model: str
@@ -134,7 +134,7 @@ class Series(Document):
     compute_ns: Count = 0  # time in the model, shared out by rows
 
 
-class TelemetrySecond(Document):
+class TelemetrySecond(Document, frozen=True):
     gateway: str
     second: int  # Unix time of the second that ended
     series: tuple[Series, ...] = ()
@@ -156,7 +156,7 @@ EVENTS = "sy:events"  # stream, field `d`: Event as JSON
 EVENTS_LENGTH = 2_000
 
 
-class Event(Document):
+class Event(Document, frozen=True):
     """Something happened that a person may want to see: a worker came back, a version became ready."""
 
     at_s: float

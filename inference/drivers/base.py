@@ -7,7 +7,7 @@ from msgspec import Struct
 from inference.spec import Document, Name, Version
 
 
-class Job(Document):
+class Job(Document, frozen=True):
     """All that a worker needs to become a replica; a worker reads nothing else."""
 
     replica: str  # unique for ever, such as minilm-1-main-7f3a
