@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from console.telemetry.cells import quantiles_ms
-from console.telemetry.rings import Rings, WorkerRings
+from console.telemetry.rings import Rings, Second, WorkerRings
 from console.telemetry.series import QUANTILES, Answer, Bucket, By, Query, evaluate, evaluate_workers, share
 from inference.status import ReplicaState, WorkerStatus
 
@@ -66,6 +66,11 @@ def sums_of(rings: Rings, start: int, end: int) -> Sums:
         for cell in second.cells.values():
             sums.add(cell)
     return sums
+
+
+def newest_second(rings: Rings, through: int) -> Second | None:
+    """The newest that was reported lately: one late report must not blank a gauge."""
+    return next((rings.seconds[t] for t in range(through, through - MAX_LATE, -1) if t in rings.seconds), None)
 
 
 def sums_by_version(rings: Rings, start: int, end: int) -> dict[str, dict[int, Sums]]:
@@ -148,7 +153,7 @@ def overview_state(
     rate, window = sums_of(rings, end - RATE_S, end), sums_of(rings, end - WINDOW_S, end)
     rate_was = sums_of(rings, end - EARLIER_S - RATE_S, end - EARLIER_S)
     window_was = sums_of(rings, end - EARLIER_S - WINDOW_S, end - EARLIER_S)
-    last = sums_of(rings, through, end)
+    last = newest_second(rings, through)
     states = [state_of(worker, now_s) for worker in workers]
     point_t, point = sparks.newest
     state: dict[str, Any] = {
@@ -162,8 +167,8 @@ def overview_state(
         "use.was": shown(mean_use(readings, end - EARLIER_S - RATE_S, end - EARLIER_S)),
         "use.kind": use_kind(workers),
         "gateways": len(rate.gateways),
-        "in_flight": last.in_flight if last.seconds else None,
-        "waiting": last.waiting if last.seconds else None,
+        "in_flight": last.in_flight if last else None,
+        "waiting": last.waiting if last else None,
         "ready": states.count(ReplicaState.READY.value) if workers else None,
         "workers": len(workers) if workers else None,
         "point_t": point_t,

@@ -31,9 +31,9 @@ def run_query(query: Query, now_s: float) -> Answer:
 def fill_front(answer: Answer, history: Answer) -> None:
     """The monitor's memory is younger than the range: what was written before it stands in the front of each line.
 
-    A finer step than history has repeats the value of its bucket.
+    A finer step than history has repeats the value of its bucket. The step in which the memory begins is its own.
     """
-    held_from = -(-(answer.since - answer.start) // answer.step) if answer.since else answer.points
+    held_from = max(0, answer.since - answer.start) // answer.step if answer.since else answer.points
     for name, line in history.series.items():
         held = answer.series.setdefault(name, [None] * answer.points)
         for index in range(min(held_from, answer.points)):
