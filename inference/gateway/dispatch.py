@@ -4,14 +4,18 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from inference.errors import BadDocument
 from inference.gateway.batcher import UnitQueue
 from inference.gateway.deadlines import Deadlines
 from inference.gateway.quarantine import Quarantine
 from inference.gateway.replica import Replica
 from inference.gateway.telemetry import Telemetry
-from inference.policy.units import unit_stages
+from inference.log import get_log
+from inference.policy.units import check_units, unit_stages
 from inference.spec import StageKind, Unit, Version
 from inference.status import Endpoint, Endpoints, ReplicaState
+
+log = get_log()
 
 QueueKey = tuple[int, str, str]  # version, its digest, unit
 FindVersion = Callable[[Endpoint], Version | None]
@@ -37,11 +41,15 @@ class Dispatcher:
         self.replicas: dict[str, dict[str, Replica]] = {}  # pool → replica id → replica
 
     def queue_for(self, model: str, version: Version, unit: Unit) -> UnitQueue:
-        """The queue of a unit; the same one across generations for as long as the version's digest is the same."""
+        """The queue of a unit; the same one across generations for as long as the version's digest is the same.
+
+        Raises BadDocument for a version that cannot run as it is written.
+        """
         queues = self.queues.setdefault(model, {})
         key = (version.number, version.digest, unit.name)
         queue = queues.get(key)
         if queue is None:
+            check_units(version)
             name = f"{model}/{version.number}/{unit.name}"
             runs_model = any(stage.kind is StageKind.INFER for stage in unit_stages(version, unit))
             queue = UnitQueue(name, unit, runs_model, self.deadlines, self.quarantine, self.loop)
@@ -85,22 +93,16 @@ class Dispatcher:
             unit = next((unit for unit in version.units if unit.name == endpoint.unit), None) if version else None
             if name in held or version is None or unit is None:
                 continue
-            held[name] = Replica(
-                endpoint, self.queue_for(endpoint.model, version, unit), self.gateway, self.telemetry, self.tls
-            )
+            try:
+                queue = self.queue_for(endpoint.model, version, unit)
+            except BadDocument as error:
+                log.error("replica_refused", replica=name, error=str(error))
+                continue
+            held[name] = Replica(endpoint, queue, self.gateway, self.telemetry, self.tls)
 
     @property
     def waiting(self) -> int:
         return sum(queue.waiting_count for queues in self.queues.values() for queue in queues.values())
-
-    @property
-    def in_flight(self) -> int:
-        return sum(
-            len(batch.works)
-            for replicas in self.replicas.values()
-            for replica in replicas.values()
-            for batch in replica.in_flight.values()
-        )
 
     async def stop(self) -> None:
         replicas = [replica for pool in self.replicas.values() for replica in pool.values()]

@@ -1,10 +1,11 @@
 """One gateway process, put together: documents in, HTTP out, a report a second."""
 
 import asyncio
-import contextlib
 import gc
 import ssl
+from collections.abc import Callable, Coroutine
 from time import time
+from typing import Any
 
 from inference.config import Config
 from inference.errors import SwitchyardError
@@ -22,8 +23,19 @@ from inference.sync.report import Reporter
 
 log = get_log()
 
+RESTART_S = 1.0
 FIRST_LINKS_S = 1.0  # before listening, for the replicas that the documents call ready
 GC_THRESHOLDS = (20_000, 20, 50)  # a request makes no cycles; look for them seldom
+
+
+async def keep_running(name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A part that breaks is started again; serving goes on with what it knew."""
+    while True:
+        try:
+            await part()
+        except Exception:
+            log.exception("gateway_part_broke", part=name)
+        await asyncio.sleep(RESTART_S)
 
 
 class Gateway:
@@ -49,11 +61,9 @@ class Gateway:
         """Load the last good documents, link, listen; returns the port. Raises OSError when it is taken."""
         self.feed.load()
         self.tables.load(self.feed.documents)
-        self.tasks = [
-            asyncio.create_task(self.feed.run(self.on_change), name="feed"),
-            asyncio.create_task(self.reporter.run(), name="reporter"),
-            asyncio.create_task(self.report_seconds(), name="seconds"),
-        ]
+        parts = {"feed": lambda: self.feed.run(self.on_change), "reporter": self.reporter.run,
+                 "seconds": self.report_seconds}  # fmt: skip
+        self.tasks = [asyncio.create_task(keep_running(name, part), name=name) for name, part in parts.items()]
         await self.wait_for_links()
         port = await self.http.listen(host, port, reuse_port)
         gc.collect()
@@ -124,17 +134,6 @@ class Gateway:
             ],
         )
 
-    async def run_until(self, stop: asyncio.Event) -> int:
-        """Serve until asked to stop, then drain. The exit code: 1 when a part of us broke."""
-        waiting = asyncio.create_task(stop.wait(), name="stop")
-        done, _ = await asyncio.wait([waiting, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
-        broken = [task for task in done if task is not waiting]
-        for task in broken:
-            log.error("gateway_part_ended", part=task.get_name(), exc_info=task.exception())
-        waiting.cancel()
-        await self.drain()
-        return 1 if broken else 0
-
     async def drain(self) -> None:
         """Nothing in flight is lost: stop accepting, answer, then hang up on workers and Redis."""
         self.rest.draining = True
@@ -144,8 +143,6 @@ class Gateway:
         await self.dispatcher.stop()
         for task in self.tasks:
             task.cancel()
-        for task in self.tasks:
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.reporter.close()
         log.info("gateway_stopped", clean=clean)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import ssl
 from dataclasses import replace
@@ -21,6 +22,8 @@ from inference.transport.tls import CA, client_context
 
 log = get_log()
 
+OWN_FILES = 600  # sockets to replicas and Redis, files, the loop's own
+
 
 def main(argv: list[str]) -> int:
     arguments = read_arguments(argv)
@@ -36,6 +39,7 @@ def main(argv: list[str]) -> int:
     except BadSetting as error:
         raise SystemExit(f"gateway: {error}") from None
     configure_log("gateway", config.log_format, config.log_level)
+    config = replace(config, max_connections=min(config.max_connections, raise_file_limit(config.max_connections)))
     if arguments.child is not None:
         return uvloop.run(run_child(config, arguments.child, arguments.report_fd))
     try:
@@ -57,6 +61,19 @@ def read_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--report-fd", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
+
+
+def raise_file_limit(connections: int) -> int:
+    """Let this process open that many sockets and what it needs besides; says how many connections that leaves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        log.warning("few_open_files", limit=soft, wanted=wanted, connections=soft - OWN_FILES)
+        return max(1, soft - OWN_FILES)
+    return connections
 
 
 def stop_event() -> asyncio.Event:
@@ -98,9 +115,10 @@ async def run_alone(config: Config) -> int:
     port = await gateway.start(config.host, config.port)
     gateway.url = url_of(config.host, port)
     log.info("gateway_listens", url=gateway.url, admin_url=url_of(config.host, admin_port), processes=1)
-    code = await gateway.run_until(stop)
+    await stop.wait()
+    await gateway.drain()
     await admin.drain(1.0)
-    return code
+    return 0
 
 
 async def run_parent(config: Config) -> int:
@@ -129,10 +147,11 @@ async def run_child(config: Config, number: int, report_fd: int) -> int:
     await gateway.start(config.host, config.port, reuse_port=True)
     log.info("gateway_child_listens", child=number)
     reporting = asyncio.create_task(report_forever(gateway, line))
-    code = await gateway.run_until(stop)
+    await stop.wait()
+    await gateway.drain()
     reporting.cancel()
     line.send(gateway.report())
-    return code
+    return 0
 
 
 async def report_forever(gateway: Gateway, line: ReportLine) -> None:

@@ -6,15 +6,18 @@ ten thousand models costs as much as in one. A request keeps the plan it started
 
 from msgspec import Struct
 
-from inference.errors import ModelNotFound
+from inference.errors import BadDocument, ModelNotFound
 from inference.gateway.batcher import UnitQueue
 from inference.gateway.dispatch import Dispatcher
 from inference.gateway.keys import KeyTable
+from inference.log import get_log
 from inference.policy.routing import RoutingTable, prepare
 from inference.policy.units import unit_signature
 from inference.spec import ModelSpec, Signature, Version
 from inference.status import Endpoint
 from inference.sync.documents import Documents
+
+log = get_log()
 
 
 class UnitStep(Struct, frozen=True):
@@ -106,8 +109,11 @@ class Tables:
             self.dispatcher.telemetry.forget(model)
             return
         for version in spec.versions:  # a changed batch or queue policy holds from now on
-            for unit in version.units:
-                self.dispatcher.queue_for(model, version, unit)
+            try:
+                for unit in version.units:
+                    self.dispatcher.queue_for(model, version, unit)
+            except BadDocument as error:  # the others are served; who calls this one is told why not
+                log.error("version_refused", model=model, version=version.number, error=str(error))
         endpoints = self.documents.endpoints.get(spec.pool)
         if endpoints is not None and any(endpoint.model == model for endpoint in endpoints.replicas):
             self.dispatcher.apply(endpoints, self.find_version)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -141,3 +142,20 @@ def test_a_sticky_key_gets_the_same_version_from_every_gateway(site: Any, builde
     gateways = [site.start_gateway(), site.start_gateway()]
     seen = {g.infer([1, 0, 0, 0], X_Canary_Key=key)[1]["model_version"] for g in gateways for _ in range(4)}
     assert len(seen) == 1
+
+
+def test_a_version_that_cannot_run_as_written_harms_no_other(site: Any, builders: Any) -> None:
+    good = two_versions(builders).versions[0]
+    broken = msgspec.structs.replace(two_versions(builders).versions[1], stages=())
+    model = builders["model"]("linear", good, broken)
+    site.publish("spec", "linear", model)
+    for version in model.versions:
+        site.start_worker(builders["model"]("linear", good), good, good.units[0], version.number)
+    wrong = msgspec.structs.replace(site.replicas["linear-1-main-2"], version=2, digest=broken.digest)
+    site.replicas["linear-1-main-2"] = wrong
+    site.publish_endpoints()
+    gateway = site.start_gateway()
+    assert gateway.infer([1, 0, 0, 0])[0] == 200
+    assert gateway.infer([1, 0, 0, 0], version="2")[:1] == (500,)
+    site.publish("spec", "linear", builders["model"]("linear", good, broken, generation=2, aliases={"best": 1}))
+    until(lambda: gateway.infer([1, 0, 0, 0], version="best")[0] == 200)

@@ -75,6 +75,20 @@ def test_a_gateway_takes_little_memory(shared: Any) -> None:
     assert psutil.Process(shared.process.pid).memory_info().rss < 120 * 1024 * 1024
 
 
+@pytest.mark.parametrize("soft, hard, possible", [(256, 4096, 1000), (256, 1024, 424), (4096, 4096, 1000)])
+def test_open_files_are_raised_as_far_as_allowed(soft: int, hard: int, possible: int) -> None:
+    code = (
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from inference.gateway.main import raise_file_limit\n"
+        "print(raise_file_limit(1000), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    given, limit = map(int, ran.stdout.splitlines()[-1].split())
+    assert given == possible
+    assert limit >= possible + 600
+
+
 def test_a_gateway_imports_neither_torch_nor_django() -> None:
     code = (
         "import sys, inference.gateway.main, inference.gateway.gateway\n"
