@@ -17,7 +17,7 @@ from console.jobs.models import Operation
 from console.jobs.running import Beat, Cancelled, Stopping, Work
 from console.jobs.traffic import send_traffic
 from console.lib.actors import SYSTEM
-from console.lib.errors import ConsoleError, Missing
+from console.lib.errors import Conflict, ConsoleError, Missing
 from console.registry import services as registry
 from console.registry import store
 from console.registry.archives import Unpacked
@@ -54,7 +54,7 @@ def outcome(version: Version) -> dict[str, Any]:
     return {"message": said, "model": version.model.name, "version": version.number, "state": version.state}
 
 
-class FilesDamaged(ConsoleError):
+class FilesDamaged(Conflict):
     code = "artifact_corrupt"
 
 
