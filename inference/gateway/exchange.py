@@ -11,7 +11,7 @@ from inference.errors import SwitchyardError
 class Request:
     """One parsed request. Header names are lower-case bytes; of a repeated header the last counts."""
 
-    __slots__ = ("arrived_s", "body", "headers", "http_1_0", "keep_alive", "method", "principal", "url")
+    __slots__ = ("arrived_s", "body", "headers", "http_1_0", "keep_alive", "method", "parts", "principal", "url")
 
     def __init__(self, url: bytes):
         self.url = url
@@ -21,6 +21,7 @@ class Request:
         self.http_1_0 = False
         self.keep_alive = True
         self.arrived_s = 0.0
+        self.parts: list[str] = []  # of the path, for the application to fill in
         self.principal: Any = None
 
 

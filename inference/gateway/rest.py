@@ -47,7 +47,8 @@ class Rest:
 
     def admit(self, request: Request) -> None:
         """Check the key before a body is read. Health needs none."""
-        if not needs_key(request.url):
+        request.parts = split_path(request.url)
+        if not needs_key(request.parts):
             return
         try:
             request.principal = self.dataplane.tables.keys.authenticate(request.headers.get(b"authorization"), time())
@@ -69,8 +70,8 @@ class Rest:
         return None
 
     def route(self, request: Request, respond: Respond) -> Running | None:
-        parts = path_of(request.url).strip("/").split("/")
-        if len(parts) >= 4 and parts[:2] == ["v2", "models"] and parts[-1] == "infer":
+        parts = request.parts
+        if parts[-1] == "infer" and len(parts) >= 4 and parts[:2] == ["v2", "models"]:
             model, version = model_of(parts[:-1])
             require_method(request, b"POST")
             return self.start_inference(request, model, version, respond)
@@ -208,10 +209,11 @@ class Rest:
         return response
 
 
-def needs_key(url: bytes) -> bool:
+def needs_key(parts: list[str]) -> bool:
     """Everything but health: the server's, and `/v2/models/{m}[/versions/{v}]/ready`, which the protocol counts in."""
-    path = target_of(url).rstrip(b"/")
-    return not (path.startswith(b"/v2/health") or path == b"/v2" or path.endswith(b"/ready"))
+    if parts[-1] == "ready" and len(parts) in (4, 6):
+        return False
+    return parts != ["v2"] and parts[:2] != ["v2", "health"]
 
 
 def principal_of(request: Request) -> ApiKey:
@@ -221,17 +223,12 @@ def principal_of(request: Request) -> ApiKey:
     return request.principal
 
 
-def target_of(url: bytes) -> bytes:
-    """The path of a request target, which proxies may send with scheme and host before it."""
-    if not url.startswith(b"/"):
-        _, found, rest = url.partition(b"://")
-        url = b"/" + rest.partition(b"/")[2] if found else url
-    return url.partition(b"?")[0]
-
-
-def path_of(url: bytes) -> str:
-    path = target_of(url).decode("ascii", "replace")
-    return unquote(path) if "%" in path else path
+def split_path(url: bytes) -> list[str]:
+    """The parts of a request target's path, never none. Proxies may send it with scheme and host before it."""
+    path = url.partition(b"?")[0].decode("ascii", "replace")
+    if not path.startswith("/"):
+        path = path.partition("://")[2].partition("/")[2]
+    return (unquote(path) if "%" in path else path).strip("/").split("/")
 
 
 def model_of(parts: list[str]) -> tuple[str, str]:
