@@ -18,7 +18,9 @@ def test_an_innocent_batch_survives_its_worker(site: Any, builders: Any) -> None
     gateway = site.start_gateway()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(gateway.infer, [SLEEP, float(n), 0, 0]) for n in range(8)]
-        time.sleep(0.1)  # while they sleep in the models
+        deadline_s = time.monotonic() + 5
+        while gateway.metric("switchyard_running_requests") < 8:  # they sleep in the models, or wait behind those
+            assert time.monotonic() < deadline_s
         site.kill_worker("linear-1-main-0")
         answers = [future.result() for future in futures]
     assert [status for status, _, _ in answers] == [200] * 8
