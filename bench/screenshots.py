@@ -5,10 +5,12 @@ python -m bench.screenshots --url http://127.0.0.1:8000 --user admin --password 
 
 import argparse
 import asyncio
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
@@ -26,6 +28,7 @@ class Shot:
     name: str
     path: str
     click: str = ""  # selector to press before the picture
+    until: str = ""  # selector to wait for after that
 
 
 def list_shots(model: str, image_model: str) -> list[Shot]:
@@ -38,8 +41,8 @@ def list_shots(model: str, image_model: str) -> list[Shot]:
         Shot("model-activity", f"/models/{model}/?tab=activity"),
         Shot("version", f"/models/{model}/versions/1/"),
         Shot("upload", f"/models/{model}/upload/"),
-        Shot("playground", f"/playground/?model={model}", click="form[data-ctrl-enter] button[data-run]"),
-        Shot("playground-image", f"/playground/?model={image_model}", click="form[data-ctrl-enter] button[data-run]"),
+        Shot("playground", f"/playground/?model={model}", click="[data-run]", until="#result .facts"),
+        Shot("playground-image", f"/playground/?model={image_model}", click="[data-run]", until="#result .facts"),
         Shot("workers", "/workers/"),
         Shot("dashboard-latency", "/dashboards/latency/"),
         Shot("audit", "/audit/?check=1"),
@@ -77,9 +80,17 @@ async def take(browser: Browser, arguments: argparse.Namespace, shots: list[Shot
                 await page.goto(f"{arguments.url}{shot.path}")
                 if shot.click and await page.locator(shot.click).count():
                     await page.locator(shot.click).first.click()
+                if shot.until:
+                    await page.locator(shot.until).first.wait_for()
                 await page.wait_for_timeout(SETTLE_MS)
-                await page.screenshot(path=arguments.out / f"{shot.name}-{theme}{suffix}.png", full_page=arguments.full)
+                await shoot(page, arguments.out / f"{shot.name}-{theme}{suffix}.png", arguments.full)
             await context.close()
+
+
+async def shoot(page: Page, path: Path, full: bool = False) -> None:
+    """In 256 colours: nobody sees the difference, and the folder is a third as large."""
+    picture = Image.open(io.BytesIO(await page.screenshot(full_page=full)))
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -109,7 +120,7 @@ async def take_login(browser: Browser, arguments: argparse.Namespace) -> None:
                 viewport={"width": width, "height": height}, color_scheme="dark" if theme == "dark" else "light"
             )
             await page.goto(f"{arguments.url}/accounts/login/")
-            await page.screenshot(path=arguments.out / f"login-{theme}{suffix}.png")
+            await shoot(page, arguments.out / f"login-{theme}{suffix}.png")
             await page.close()
 
 

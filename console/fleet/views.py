@@ -4,6 +4,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from console.fleet.logs import read_tail
 from console.fleet.selectors import DeviceRow, get_worker, list_pools, pool_summary
 from console.lib.pages import PageRequest, page
 from console.registry.models import Version
@@ -33,4 +34,5 @@ def group_by_node(devices: tuple[DeviceRow, ...]) -> list[tuple[str, list[Device
 def worker(request: PageRequest, replica: str) -> HttpResponse:
     row = get_worker(replica)
     version = Version.objects.filter(model__name=row.status.model, number=row.status.version).first()
-    return render(request, "fleet/worker.html", {"row": row, "status": row.status, "version": version})
+    context = {"row": row, "status": row.status, "version": version, "log": read_tail(replica)}
+    return render(request, "fleet/worker.html", context)

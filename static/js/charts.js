@@ -8,6 +8,7 @@ export const DASH = {
 }
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false }
 const MAX_LABELS = 12 // marks past that are lines without words
+const LABEL_WIDTH = 0.11 // share of the chart
 
 // light-dark() resolves only on a real property, so a probe element is asked for its colour.
 const probe = document.createElement("span")
@@ -42,6 +43,16 @@ function plotly() {
   return library
 }
 
+/** Marks that get their words: the newest, as long as they do not run into each other. */
+function labelled({ marks, spanS }) {
+  const kept = []
+  for (const mark of marks.toReversed()) {
+    const room = kept.length ? (Date.parse(kept.at(-1).at) - Date.parse(mark.at)) / 1000 / spanS : 1
+    if (room > LABEL_WIDTH && kept.length < MAX_LABELS) kept.push(mark)
+  }
+  return kept
+}
+
 function layout(panel, picture) {
   const font = getComputedStyle(document.body).fontFamily
   const axis = {
@@ -68,7 +79,7 @@ function layout(panel, picture) {
       type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, layer: "below",
       line: { color: token("edge", 0.75), width: 1, dash: "2px,3px" },
     })),
-    annotations: (panel.size === "lg" ? picture.marks.slice(-MAX_LABELS) : []).map(({ at, text }) => ({
+    annotations: (panel.size === "lg" ? labelled(picture) : []).map(({ at, text }) => ({
       x: at, yref: "paper", y: 1, yanchor: "bottom", xanchor: "center", text, showarrow: false, yshift: -1,
       font: { size: 10.5, color: token("muted") },
     })),

@@ -9,6 +9,7 @@ const page = JSON.parse(document.getElementById("page-data").textContent)
 const POLL_MS = 10_000 // while the socket is away
 const FALLBACK_AFTER = 3
 const MAX_LIVE_S = 3600
+const RECENT = 0.1 // of the range: a value further back is not what a line is at now
 const QUERY = "/api/v1/metrics/query/"
 
 // One source for each way of grouping; panels draw their lines from one of them.
@@ -205,8 +206,9 @@ async function drawPanel(panel) {
 function showSaid(panel, picture) {
   const place = panel.card.querySelector("[data-said]")
   const said = picture.lines.map((line) => {
-    const last = line.y.findLast((value) => value !== null)
-    return { ...line, text: last === undefined ? "no data" : `${spell(last)} ${panel.unit}` }
+    const at = line.y.findLastIndex((value) => value !== null)
+    const recent = at >= 0 && at >= line.y.length * (1 - RECENT)
+    return { ...line, text: recent ? `${spell(line.y[at])} ${panel.unit}` : "no data now" }
   })
   showButtons(place, said)
   panel.plot.setAttribute("aria-label", `${panel.title}: ${said.map((line) => `${line.name} at ${line.text}`).join(", ") || "no data"}`)
