@@ -1,5 +1,8 @@
 """ONNX: a graph reaches nothing outside its folder, needs no library but onnxruntime, and speaks our datatypes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,3 +149,17 @@ def test_two_graphs_are_one_too_many(tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(b"")
     with pytest.raises(CorruptArtifact, match=r"model\.onnx, other\.onnx"):
         OnnxRuntime.inspect(tmp_path, None)
+
+
+def test_onnxruntime_reports_to_nobody_and_leaves_no_device_id(tmp_path: Path) -> None:
+    folder, home = tmp_path / "model", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    save(folder)
+    code = (
+        "from pathlib import Path; from inference.runtimes.onnx import OnnxRuntime;"
+        f"OnnxRuntime.inspect(Path({str(folder)!r}), None)"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    assert list(home.rglob("*")) == []
