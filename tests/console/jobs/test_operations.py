@@ -52,6 +52,12 @@ def test_work_is_queued_with_the_change_that_asks_for_it_or_not_at_all(start: Ca
     assert DBTaskResult.objects.get().args_kwargs["args"] == [operation.pk]
 
 
+def test_a_persons_upload_goes_before_what_nobody_waits_for(start: Callable[..., Operation]) -> None:
+    services.start_demo(actor=SYSTEM)
+    upload = start()
+    assert DBTaskResult.objects.ready().first().args_kwargs["args"] == [upload.pk]
+
+
 def test_work_ends_with_its_result(start: Callable[..., Operation]) -> None:
     done = run(start(), lambda operation, beat: {"message": "All well", "answer": 42})
     assert (done.state, done.progress, done.message) == (OperationState.SUCCEEDED, 100, "All well")
