@@ -9,29 +9,22 @@ import contextlib
 import time
 from collections import deque
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
-from channels.auth import get_user
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 
 from console.lib.errors import ConsoleError, Invalid
 from console.lib.ids import new_ulid
-from console.lib.permissions import can
-from console.lib.rights import READ
-from console.telemetry import live, selectors, wire
-from console.telemetry.events import event_data
+from console.telemetry import live, wire
+from console.telemetry.admission import look_anew, refusal, same_origin
 from console.telemetry.mailbox import Mailbox, SlowConsumer, Subscription
+from console.telemetry.snapshots import read_snapshot
 
 log = structlog.get_logger()
 
 EPOCH = new_ulid()  # of this process: a client never joins two histories
-SNAPSHOT_EVENTS = 20
 CLOSING_S = 2.0
 FAILED_CHECKS = 3
 AFTER_LOGOUT_S = 0.3
@@ -48,7 +41,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.heard_s = time.monotonic()
         self.said: deque[float] = deque()
         await self.accept(wire.SUBPROTOCOL)
-        if code := await self.refusal(self.scope):
+        if code := await refusal(self.scope):
             await self.say_bye(code)
             return
         await self.channel_layer.group_add(live.group_of_person(self.scope["user"].pk), self.channel_name)
@@ -67,13 +60,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     # Rights
 
-    async def refusal(self, scope: dict[str, Any]) -> int:
-        """The close code for someone who may not look (any more), or 0."""
-        user = await get_user(scope)
-        if not user.is_authenticated or not user.is_active:
-            return wire.LOGIN
-        return 0 if await database_sync_to_async(can)(user, READ) else wire.FORBIDDEN
-
     async def watch(self) -> None:
         """Each 30 s: is the session still good? And is anybody there? Sockets outlive logouts otherwise."""
         failed, checked_s = 0, time.monotonic()
@@ -86,7 +72,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 continue
             checked_s = time.monotonic()
             try:
-                code = await self.recheck()
+                code = await refusal(look_anew(self.scope))
             except Exception:
                 log.exception("socket.recheck_failed")
                 failed += 1
@@ -97,14 +83,10 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 await self.say_bye(code)
                 return
 
-    async def recheck(self) -> int:
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-        return await self.refusal({"session": store(self.scope["session"].session_key)})
-
     async def live_recheck(self, event: dict[str, Any]) -> None:
         """This person logged out or changed: look now, once the session has had time to end."""
         await asyncio.sleep(AFTER_LOGOUT_S)
-        if code := await self.recheck():
+        if code := await refusal(look_anew(self.scope)):
             await self.say_bye(code)
 
     # Writing
@@ -204,12 +186,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         subscription.lost = False
         message: dict[str, Any] = {"op": "snap", "id": subscription.id, "seq": subscription.next_seq()}
         try:
-            if subscription.channel == "metrics":
-                message |= await self.metrics_snapshot(subscription)
-            elif subscription.channel == "events":
-                message |= await self.events_snapshot(subscription)
-            else:
-                message |= await self.state_snapshot(subscription)
+            message |= await read_snapshot(subscription)
         except ConsoleError:
             raise
         except Exception:
@@ -220,31 +197,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
             )
             return
         self.put(message)
-
-    async def state_snapshot(self, subscription: Subscription) -> dict[str, Any]:
-        state = await asyncio.to_thread(live.read_state, subscription.channel)
-        if state is None:
-            return {"t": 0, "at": None, "s": {}, "lines": {}}
-        subscription.through, subscription.state = state.through, state.s
-        return {"t": state.through, "at": state.at_s, "s": state.s, "lines": state.lines}
-
-    async def metrics_snapshot(self, subscription: Subscription) -> dict[str, Any]:
-        now_s = time.time()
-        query = subscription.params.query(now_s)
-        answer = await database_sync_to_async(selectors.run_query, thread_sensitive=False)(query, now_s)
-        subscription.through = answer.through
-        lines = {
-            name: [None if value is None else round(value, 3) for value in line] for name, line in answer.series.items()
-        }
-        return {
-            "t": answer.through, "t0": answer.start, "step": answer.step, "n": answer.points, "s": lines,
-            "left_out": answer.left_out,
-        }  # fmt: skip
-
-    async def events_snapshot(self, subscription: Subscription) -> dict[str, Any]:
-        events = await database_sync_to_async(selectors.latest_events, thread_sensitive=False)(SNAPSHOT_EVENTS)
-        subscription.through = max((event.pk for event in events), default=0)
-        return {"t": int(time.time()), "rows": [event_data(event) for event in events]}
 
     # What the monitor says
 
@@ -292,14 +244,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
         except SlowConsumer:
             await self.say_bye(wire.SLOW)
         self.has_mail.set()
-
-
-def same_origin(scope: dict[str, Any]) -> bool:
-    """The page that opens the socket must be ours, to the port: cookies do not tell ports apart."""
-    headers = dict(scope.get("headers", []))
-    origin = headers.get(b"origin", b"").decode("latin1")
-    host = headers.get(b"host", b"").decode("latin1")
-    return bool(host) and (urlsplit(origin).netloc == host or origin in settings.CSRF_TRUSTED_ORIGINS)
 
 
 def hello() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from console.accounts.models import AuditEvent
 from console.fleet.choices import Freshness
 from console.fleet.selectors import WorkerRow, list_workers
-from console.jobs.choices import OperationKind, OperationState
+from console.jobs.choices import OperationState
 from console.jobs.models import Operation
 from console.jobs.selectors import demo_traffic
 from console.lib.templatetags.units import spell_number
@@ -87,7 +87,7 @@ def read_overview(now_s: float | None = None) -> Overview:
         workers_problem="" if workers.freshness is Freshness.LIVE else workers.problem,
         workers_as_of_s=workers.as_of_s,
         happenings=latest_happenings(10),
-        steps=first_steps(has_models=count > 0),
+        steps=first_steps(has_models=count > 0, had_traffic=traffic is not None),
         traffic=traffic if traffic and traffic.state in (OperationState.QUEUED, OperationState.RUNNING) else None,
         as_of_s=state.through if state else None,
         stale=state is not None and not state.is_fresh(now_s),
@@ -132,21 +132,19 @@ def with_figures(row: ModelRow, shown: dict[str, Any]) -> ModelFigures:
     return ModelFigures(row, requests, p95, errors)
 
 
-def first_steps(*, has_models: bool) -> tuple[Step, ...]:
+def first_steps(*, has_models: bool, had_traffic: bool) -> tuple[Step, ...]:
     """Each is found done from what is so, not from a click on it."""
     return (
         Step("try", "Try a model", "Ask one in the playground and see what answers.", has_models and was_called()),
-        Step("traffic", "Send demo traffic", "20 requests/s for 3 minutes; it stops by itself.", had_traffic()),
+        Step("traffic", "Send demo traffic", "20 requests/s for 3 minutes; it stops by itself.", had_traffic),
         Step("key", "Create an API key", "So that your own programs can call models.", has_own_key()),
     )
 
 
 def was_called() -> bool:
-    return RollUp.objects.filter(ok__gt=0).exists()
-
-
-def had_traffic() -> bool:
-    return Operation.objects.filter(kind=OperationKind.TRAFFIC).exists()
+    """After somebody first signed in: before that, only the start's own check calls models."""
+    first = AuditEvent.objects.filter(action="user.login", actor_kind="user").order_by("number").first()
+    return bool(first and RollUp.objects.filter(ok__gt=0, start_s__gte=first.at.timestamp()).exists())
 
 
 def has_own_key() -> bool:

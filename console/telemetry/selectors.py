@@ -31,14 +31,17 @@ def run_query(query: Query, now_s: float) -> Answer:
 def fill_front(answer: Answer, history: Answer) -> None:
     """The monitor's memory is younger than the range: what was written before it stands in the front of each line.
 
-    A finer step than history has repeats the value of its bucket. The step in which the memory begins is its own.
+    A finer step than history has repeats the value of its bucket; one that reaches into the memory is left out.
     """
-    held_from = max(0, answer.since - answer.start) // answer.step if answer.since else answer.points
+    held_from = answer.since or answer.start + answer.points * answer.step
     for name, line in history.series.items():
         held = answer.series.setdefault(name, [None] * answer.points)
-        for index in range(min(held_from, answer.points)):
+        for index in range(answer.points):
             place = (answer.start + index * answer.step - history.start) // history.step
-            held[index] = line[place] if place < len(line) else None
+            ends = history.start + (place + 1) * history.step
+            if ends > held_from or place >= len(line):
+                break
+            held[index] = line[place]
     answer.through = max(answer.through, history.through)
 
 
