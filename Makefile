@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-RUN_LOCKS := base worker optimize demo
+RUN_LOCKS := base grpc worker optimize demo
 LOCKS = $(foreach name,$(1),-r requirements/$(name).txt)
 
 .PHONY: run test check format bench shots clean

@@ -15,4 +15,4 @@ lock() { # lock NAME [--extra NAME]: one file an extra, all of them at the versi
     --custom-compile-command "requirements/lock.sh" $left_out -q -o "$name.txt"
 }
 lock base
-for extra in worker optimize demo reports dev; do lock "$extra" --extra "$extra"; done
+for extra in grpc worker optimize demo reports dev; do lock "$extra" --extra "$extra"; done
