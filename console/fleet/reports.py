@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 
 from console.fleet.choices import Freshness
-from inference import status
+from inference import spec, status
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -68,6 +68,18 @@ class Mailbox:
             self.last[key] = report
             return report
 
+    def read_document(self, key: str, field: str) -> bytes | None:
+        """One field of a hash of documents; None when it is absent or Redis is away."""
+        with self.lock:
+            if time.monotonic() - self.failed_at_s < RETRY_S:
+                return None
+            try:
+                raw: bytes | None = self.connect().hget(key, field)
+            except (redis.RedisError, OSError):
+                self.failed_at_s, self.client = time.monotonic(), None
+                return None
+            return raw
+
     def without_news(self, key: str) -> Report[Any]:
         held = self.last.get(key)
         return Report(held.items if held else (), held.as_of_s if held else None, self.problem)
@@ -91,12 +103,22 @@ def read_report(key: str, kind: type[DocumentT]) -> Report[DocumentT]:
     return mailbox.read(key, kind)
 
 
+def read_effective(model: str) -> status.Effective | None:
+    """What is in force for a model, as its controller last said; None where nothing is known."""
+    raw = mailbox.read_document(spec.DOCUMENTS.format(kind="effective"), model)
+    try:
+        return None if raw is None else msgspec.json.decode(raw, type=status.Effective)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        log.warning("what is in force cannot be read", model=model, error=str(error))
+        return None
+
+
 def decode_newer(raw: dict[bytes, bytes], kind: type[DocumentT], after_s: float) -> Iterable[DocumentT]:
     """A report that cannot be read is of another version of ours: logged and left out, not a broken page."""
     for field, value in list(raw.items())[:MAX_FIELDS]:
         try:
             document = msgspec.json.decode(value, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("a report cannot be read", field=field.decode(errors="replace"), error=str(error))
             continue
         if document.at_s >= after_s:

@@ -16,6 +16,7 @@ from console.jobs import running
 from console.jobs.housekeeping import forget_old, recover_orphans
 from console.jobs.identity import worker_name
 from console.jobs.queue import DEFAULT_QUEUE, TRAFFIC_QUEUE
+from console.serving.services import settle_handovers
 
 log = structlog.get_logger()
 
@@ -75,6 +76,7 @@ def run_jobs(stop: threading.Event) -> None:
     waited_s = FORGET_EVERY_S
     while not stop.wait(RECOVER_EVERY_S):
         guarded("housekeeping_failed", recover_orphans)
+        guarded("handover_failed", settle_handovers)
         waited_s += RECOVER_EVERY_S
         if waited_s >= FORGET_EVERY_S:
             guarded("housekeeping_failed", forget_old)

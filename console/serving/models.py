@@ -50,6 +50,19 @@ class LivePin(models.Model):
         return f"{self.version} stays loaded"
 
 
+class Outgoing(models.Model):
+    """A version that lost its traffic and stays addressable until the workers of its successor really took it over.
+
+    Without it, giving all traffic to a version that is still loading would leave gateways with nobody to ask.
+    """
+
+    version = models.OneToOneField(Version, on_delete=models.PROTECT, related_name="outgoing")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.version} hands over"
+
+
 class CachePolicy(models.Model):
     model = models.OneToOneField(Model, on_delete=models.CASCADE, related_name="cache_policy")
     enabled = models.BooleanField(default=False)

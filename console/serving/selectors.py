@@ -103,10 +103,10 @@ def traffic_of(model: Model) -> TrafficView:
 
 
 def live_versions(model: Model) -> QuerySet[Version]:
-    """Those to be loaded and addressable: with traffic, an alias, or kept loaded by hand."""
+    """Those to be loaded and addressable: with traffic, an alias, kept loaded by hand, or still handing over."""
     if model.archived_at is not None:
         return Version.objects.none()
-    wanted = Q(weights__isnull=False) | Q(aliases__isnull=False) | Q(live_pin__isnull=False)
+    wanted = Q(weights__isnull=False) | Q(aliases__isnull=False) | Q(live_pin__isnull=False) | Q(outgoing__isnull=False)
     live = Version.objects.filter(wanted, model=model, artifact__isnull=False).distinct()
     return live.select_related("artifact", "model").prefetch_related("artifact__files").order_by("number")
 

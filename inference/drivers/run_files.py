@@ -47,7 +47,7 @@ def read_run_files(folder: Path) -> list[RunFile]:
             file = msgspec.json.decode(path.read_bytes(), type=RunFile)
         except FileNotFoundError:
             continue  # its worker just ended
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("run_file_removed", path=str(path), error=str(error))
             path.unlink(missing_ok=True)
             continue

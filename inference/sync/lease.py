@@ -120,7 +120,7 @@ def read_record(folder: Path) -> SeatRecord:
         return msgspec.json.decode(path.read_bytes(), type=SeatRecord)
     except FileNotFoundError:
         pass
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("controller_record_replaced", path=str(path), error=str(error))
     record = SeatRecord(secrets.token_hex(8))
     write_record(folder, record)

@@ -58,6 +58,17 @@ class Machine:
             return self.infer(model, version, body).status_code == 200
         return False
 
+    @contextlib.contextmanager
+    def visitor(self) -> Iterator[httpx.Client]:
+        """Somebody who logged in with the password that `up` printed; writes carry the CSRF token."""
+        with httpx.Client(base_url=self.facts["console_url"], follow_redirects=True, timeout=30) as client:
+            client.get("/accounts/login/")
+            form = {"login": self.facts["admin_user"], "password": self.facts["admin_password"]}
+            client.post("/accounts/login/", data=form | {"csrfmiddlewaretoken": client.cookies["switchyard_csrf"]})
+            assert "switchyard_session" in client.cookies
+            client.headers["X-CSRFToken"] = client.cookies["switchyard_csrf"]
+            yield client
+
     def drill(self, verb: str, name: str) -> str:
         """`manage.py up --stop NAME` or `--start NAME` against this machine."""
         command = [sys.executable, "manage.py", "up", "--data", str(self.data), f"--{verb}", name]

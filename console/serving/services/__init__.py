@@ -2,6 +2,7 @@
 
 from console.serving.services.archival import archive_model, delete_demo_models, restore_model
 from console.serving.services.cache import set_cache_policy
+from console.serving.services.handover import settle_handovers
 from console.serving.services.live import keep_loaded, release_version
 from console.serving.services.playground import InferAnswer, infer
 from console.serving.services.traffic import TrafficChange, set_stable_version, set_traffic
@@ -18,4 +19,5 @@ __all__ = [
     "set_cache_policy",
     "set_stable_version",
     "set_traffic",
+    "settle_handovers",
 ]

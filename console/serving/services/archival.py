@@ -11,7 +11,7 @@ from console.registry.models import Alias, Artifact, Model, Upload
 from console.registry.services.uploads import part_path
 from console.registry.services.versions import drop_unused_artifact
 from console.registry.services.writes import advance, mark_spec
-from console.serving.models import LivePin, Traffic, TrafficWeight
+from console.serving.models import LivePin, Outgoing, Traffic, TrafficWeight
 
 
 @transaction.atomic
@@ -55,6 +55,7 @@ def delete_model(model: Model) -> list[str]:
     TrafficWeight.objects.filter(traffic__model=model).delete()
     Traffic.objects.filter(model=model).delete()
     LivePin.objects.filter(version__model=model).delete()
+    Outgoing.objects.filter(version__model=model).delete()
     Alias.objects.filter(model=model).delete()
     for upload in Upload.objects.filter(model=model):
         part_path(upload).unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from console.registry.services.aliases import place_alias
 from console.registry.services.writes import advance, check_assignable, mark_spec
 from console.serving.choices import Assignment
 from console.serving.models import Traffic, TrafficWeight
+from console.serving.services.handover import begin_handover
 
 MAX_VERSIONS = 8
 SUM_TOLERANCE = 1e-6
@@ -129,6 +130,7 @@ def lock_traffic(model: Model, seen: int) -> Traffic:
 
 def replace_weights(held: Traffic, versions: dict[Version, float], seen: int, actor: Actor, assignment: str) -> None:
     advance(held, seen, updated_by=actor.actor_name, assignment=assignment)
+    begin_handover(held, versions)
     held.weights.all().delete()
     TrafficWeight.objects.bulk_create(
         TrafficWeight(traffic=held, version=version, percent=percent) for version, percent in versions.items()
