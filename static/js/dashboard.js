@@ -3,7 +3,7 @@
 
 import { draw as drawChart, forgetColours, makeTable } from "./charts.js"
 import { clock, spell } from "./numbers.js"
-import { onStatus, retryNow, status, subscribe, wireTopBar } from "./stream.js"
+import { onStatus, retryNow, subscribe, wireTopBar } from "./stream.js"
 
 const page = JSON.parse(document.getElementById("page-data").textContent)
 const POLL_MS = 10_000 // while the socket is away
@@ -390,5 +390,3 @@ onStatus(({ state, tries, through }) => {
 
 showWindow()
 start()
-// A page drawn by the server a moment ago may already be older than the socket's first answer.
-if (status.state === "away") retryNow()

@@ -5,7 +5,6 @@ const STALE_MS = 6000 // the monitor speaks each second
 const HIDDEN_MS = 60_000 // then the socket is closed, and opened again on return
 const FIRST_MS = 500
 const LONGEST_MS = 15_000
-const FALLBACK_AFTER = 3 // failed tries; then pages may poll
 const LOGIN = 4401
 const FORBIDDEN = 4403
 

@@ -65,7 +65,7 @@ def short(value: Any) -> str:
     elif isinstance(value, list):
         text = ", ".join(map(str, value))
     else:
-        text = "none" if value is None else str(value)
+        text = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 

@@ -15,7 +15,7 @@ from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can, why_not
 from console.lib.rights import OPERATE
 from console.registry.models import Model
-from console.registry.selectors import get_model, list_aliases, list_models, list_uploads
+from console.registry.selectors import get_model, list_aliases, list_models, list_uploads, stable_version
 from console.registry.services import create_model, update_model
 from console.registry.views.figures import read_minute, read_minutes
 from console.serving.selectors import cache_policy_of, list_model_rows, list_version_rows, traffic_of
@@ -82,6 +82,7 @@ def model(request: PageRequest, slug: str) -> HttpResponse:
         "tab": tab,
         "rows": rows,
         "traffic": traffic_of(held),
+        "stable": stable_version(held),
         "minute": read_minute(slug),
         "by_number": {row.version.number: row for row in rows},
         "live": [row for row in rows if row.live],

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django import template
 
+from console.registry.models import Version
 from console.serving.selectors import TrafficView, VersionRow, WeightRow
 
 register = template.Library()
@@ -14,7 +15,7 @@ THICKEST = 18.0
 
 @dataclass(frozen=True)
 class Branch:
-    version: object
+    version: Version
     percent: float
     role: str  # stable | canary
     path: str
@@ -22,19 +23,20 @@ class Branch:
 
 
 @register.simple_tag
-def turnout(traffic: TrafficView) -> dict[str, object]:
-    """Branches from thick to thin: the first runs straight on, the others leave it by a switch."""
+def turnout(traffic: TrafficView, stable: Version | None) -> dict[str, object]:
+    """Stable runs straight on, the others leave it by a switch, from thick to thin."""
+    ordered = sorted(traffic.weights, key=lambda row: (role_of(row, stable) != "stable", -row.percent))
     branches = [
-        Branch(row.version, row.percent, role_of(index), track(index), max(2.0, THICKEST * row.percent / 100))
-        for index, row in enumerate(traffic.weights)
+        Branch(row.version, row.percent, role_of(row, stable), track(at), max(2.0, THICKEST * row.percent / 100))
+        for at, row in enumerate(ordered)
     ]
     # The drawing is kept over a refresh, so that its flow does not jump, as long as it says the same.
-    key = "-".join(f"{row.version.number}-{row.percent:g}".replace(".", "_") for row in traffic.weights)
+    key = "-".join(f"{row.role[0]}{row.version.number}-{row.percent:g}".replace(".", "_") for row in branches)
     return {"branches": branches, "height": ROW * max(1, len(branches)), "key": key}
 
 
-def role_of(index: int) -> str:
-    return "stable" if index == 0 else "canary"
+def role_of(row: WeightRow, stable: Version | None) -> str:
+    return "stable" if stable is not None and row.version.pk == stable.pk else "canary"
 
 
 def track(index: int) -> str:
@@ -45,11 +47,11 @@ def track(index: int) -> str:
 
 
 @register.simple_tag
-def split(weights: tuple[WeightRow, ...]) -> list[dict[str, object]]:
+def split(weights: tuple[WeightRow, ...], stable: Version | None) -> list[dict[str, object]]:
     """Rectangles of a split bar: where each begins, how wide it is, whose it is."""
     parts, x = [], 0.0
-    for index, row in enumerate(weights):
-        parts.append({"x": x, "width": row.percent, "role": role_of(index), "version": row.version})
+    for row in weights:
+        parts.append({"x": x, "width": row.percent, "role": role_of(row, stable), "version": row.version})
         x += row.percent
     return parts
 
