@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_LOCKS := base grpc worker optimize demo
 LOCKS = $(foreach name,$(1),-r requirements/$(name).txt)
 
-.PHONY: run test check format bench shots clean
+.PHONY: run test check format bench shots proto clean
 run: $(VENV)/.run ## the whole product with demo models; flags go in ARGS="--port 9000 …"
 	@exec $(BIN)/python manage.py up $(ARGS)
 
@@ -29,6 +29,9 @@ bench: $(VENV)/.dev ## figures of this machine, as ratios in one run
 
 shots: $(VENV)/.dev ## screenshots of every page into docs/screenshots/
 	$(BIN)/python -m bench.screenshots $(ARGS)
+
+proto: $(VENV)/.dev ## remake the gRPC messages from inference/protocol/proto/open_inference.proto
+	PYTHON=$(abspath $(BIN)/python) inference/protocol/proto/generate.sh
 
 # Torch first and by plain pip: a lock or a resolver would bring gigabytes of CUDA to a machine without a GPU.
 $(VENV)/.torch: requirements/torch.txt

@@ -7,7 +7,7 @@ from time import monotonic
 
 from msgspec import Struct
 
-from inference.errors import SwitchyardError, VersionNotFound
+from inference.errors import NotReady, SwitchyardError, VersionNotFound
 from inference.gateway.errors import CANCELLED, Internal
 from inference.gateway.keys import require_model, require_scope
 from inference.gateway.tables import ModelTable, Tables, VersionPlan
@@ -58,6 +58,7 @@ class Dataplane:
         self.dispatcher = tables.dispatcher
         self.telemetry = telemetry
         self.running = 0
+        self.draining = False
 
     async def infer(self, request: InferRequest, call: Call) -> Answer:
         """Choose a version, take the request through its units, answer. Raises SwitchyardError.
@@ -152,6 +153,17 @@ class Dataplane:
             return self.dispatcher.is_ready(name, meant)
         numbers = {choice.version for choice in table.routing.weighted}
         return bool(numbers) and all(self.dispatcher.is_ready(name, table.versions[n]) for n in numbers)
+
+    def check_ready(self) -> None:
+        """Raise NotReady while a load balancer should send requests elsewhere.
+
+        One model that answers is enough: one broken model must not take all others away.
+        """
+        if self.draining:
+            raise NotReady("This gateway is shutting down.")
+        models = self.tables.documents.models
+        if models and not self.any_ready():
+            raise NotReady(f"None of {len(models)} models is ready yet.")
 
     def any_ready(self) -> bool:
         """Whether some model can answer. Looks only at those that have a queue: few, however many are known."""

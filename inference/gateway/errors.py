@@ -1,4 +1,4 @@
-"""The one table of errors to HTTP numbers, and the body that goes with them: {"error": message, "code": code}."""
+"""The one table of errors to HTTP numbers and gRPC codes, and the body of HTTP: {"error": message, "code": code}."""
 
 from collections.abc import Callable
 from math import ceil
@@ -18,32 +18,32 @@ from inference.errors import (
 )
 from inference.gateway.exchange import Response
 
-STATUS: dict[type[SwitchyardError], int] = {
-    errors.BadInput: 400,
-    errors.UnsupportedFeature: 501,
-    errors.NotFound: 404,
-    errors.Refused: 403,
-    errors.MissingKey: 401,
-    errors.BadKey: 401,
-    errors.Busy: 503,
-    errors.OverQuota: 429,
-    errors.DeadlinePassed: 504,
-    errors.TooLarge: 413,
-    errors.HeadTooLarge: 431,
-    errors.SlowClient: 408,
-    errors.MethodNotAllowed: 405,
-    errors.SwitchyardError: 500,
+STATUS: dict[type[SwitchyardError], tuple[int, str]] = {
+    errors.BadInput: (400, "INVALID_ARGUMENT"),
+    errors.UnsupportedFeature: (501, "UNIMPLEMENTED"),
+    errors.NotFound: (404, "NOT_FOUND"),
+    errors.Refused: (403, "PERMISSION_DENIED"),
+    errors.MissingKey: (401, "UNAUTHENTICATED"),
+    errors.BadKey: (401, "UNAUTHENTICATED"),
+    errors.Busy: (503, "UNAVAILABLE"),
+    errors.OverQuota: (429, "RESOURCE_EXHAUSTED"),
+    errors.DeadlinePassed: (504, "DEADLINE_EXCEEDED"),
+    errors.TooLarge: (413, "RESOURCE_EXHAUSTED"),
+    errors.HeadTooLarge: (431, "RESOURCE_EXHAUSTED"),
+    errors.SlowClient: (408, "DEADLINE_EXCEEDED"),
+    errors.MethodNotAllowed: (405, "UNIMPLEMENTED"),
+    errors.SwitchyardError: (500, "INTERNAL"),
 }
 CANCELLED = "cancelled"  # the client hung up: counted, never sent
 
 
-def status_of(error: SwitchyardError) -> int:
-    """The number of the nearest class that has one."""
+def status_of(error: SwitchyardError) -> tuple[int, str]:
+    """HTTP number and gRPC code of the nearest class that has them."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def error_response(error: SwitchyardError) -> Response:
-    status = status_of(error)
+    status, _ = status_of(error)
     body = msgspec.json.encode({"error": str(error), "code": error.code})
     headers = b""
     if isinstance(error, Busy):

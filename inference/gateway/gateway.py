@@ -109,7 +109,7 @@ class Gateway:
     def report(self) -> ProcessReport:
         ready, why_not = True, ""
         try:
-            self.rest.server_ready()
+            self.dataplane.check_ready()
         except SwitchyardError as error:
             ready, why_not = False, str(error)
         return ProcessReport(
@@ -136,7 +136,7 @@ class Gateway:
 
     async def drain(self) -> None:
         """Nothing in flight is lost: stop accepting, answer, then hang up on workers and Redis."""
-        self.rest.draining = True
+        self.dataplane.draining = True
         log.info("gateway_draining", running=self.dataplane.running, connections=len(self.http.connections))
         clean = await self.http.drain(self.config.drain_s)
         self.end_second(int(time()))

@@ -11,23 +11,21 @@ import msgspec
 
 from inference import __version__
 from inference.errors import BadInput, MethodNotAllowed, MissingKey, NotReady, PathNotFound, SwitchyardError
+from inference.gateway.catalog import SERVER, describe_model
 from inference.gateway.dataplane import Answer, Call, Dataplane
 from inference.gateway.eager import Eager
 from inference.gateway.errors import Internal, error_response
 from inference.gateway.exchange import Request, Response, Running
-from inference.gateway.keys import may_call, require_model, require_scope
+from inference.gateway.keys import may_call, require_scope
 from inference.log import get_log
 from inference.policy.routing import Facts
 from inference.protocol import binary_codec, json_codec
 from inference.protocol.messages import InferRequest
-from inference.spec import ApiKey, TensorSpec, Version
+from inference.spec import ApiKey, TensorSpec
 
 log = get_log()
 
-SERVER = "switchyard"
 EXTENSIONS = ["binary_tensor_data", "parameters"]
-PLATFORM = {"safetensors": "pytorch_safetensors", "onnx": "onnxruntime_onnx", "pt2": "pytorch_pt2",
-            "torchscript": "pytorch_torchscript"}  # fmt: skip
 TOKEN = re.compile(rb"[\x21-\x7e]{1,128}")  # what may come back in a header of ours
 TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 
@@ -39,7 +37,6 @@ class Rest:
 
     def __init__(self, dataplane: Dataplane):
         self.dataplane = dataplane
-        self.draining = False
         self.request_prefix = os.urandom(8).hex().encode()
         self.request_numbers = count(1)
 
@@ -98,12 +95,7 @@ class Rest:
         raise PathNotFound(f"There is nothing at {request.url.decode('ascii', 'replace')[:200]!r}. See GET /v2/models.")
 
     def server_ready(self) -> Response:
-        """Ready while a load balancer should send requests here: one broken model must not take all others away."""
-        if self.draining:
-            raise NotReady("This gateway is shutting down.")
-        models = self.dataplane.tables.documents.models
-        if models and not self.dataplane.any_ready():
-            raise NotReady(f"None of {len(models)} models is ready yet.")
+        self.dataplane.check_ready()
         return json_response({"ready": True, "live": True})
 
     def list_models(self, principal: ApiKey) -> Response:
@@ -117,16 +109,14 @@ class Rest:
         return json_response({"name": model, "ready": True})
 
     def model_metadata(self, principal: ApiKey, model: str, version: str) -> Response:
-        require_scope(principal, "infer", "read")
-        require_model(principal, model)
-        table, meant = self.dataplane.version_for(model, version)
+        described = describe_model(self.dataplane, principal, model, version)
         return json_response(
             {
                 "name": model,
-                "versions": [str(number) for number in sorted(table.versions)],
-                "platform": platform_of(meant),
-                "inputs": [tensor_metadata(tensor) for tensor in meant.signature.inputs],
-                "outputs": [tensor_metadata(tensor) for tensor in meant.signature.outputs],
+                "versions": described.versions,
+                "platform": described.platform,
+                "inputs": [tensor_metadata(tensor) for tensor in described.signature.inputs],
+                "outputs": [tensor_metadata(tensor) for tensor in described.signature.outputs],
             }
         )
 
@@ -265,10 +255,6 @@ def timeout_of(headers: dict[bytes, bytes]) -> float | None:
 
 def json_response(value: object) -> Response:
     return Response(200, msgspec.json.encode(value))
-
-
-def platform_of(version: Version) -> str:
-    return PLATFORM[version.format.value]
 
 
 def tensor_metadata(tensor: TensorSpec) -> dict[str, object]:
