@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -208,42 +209,45 @@ class StreamConsumer(AsyncWebsocketConsumer):
         ]
 
     async def live_state(self, event: dict[str, Any]) -> None:
-        for subscription in self.listeners(event):
-            if event["t"] > subscription.through:
-                subscription.through = event["t"]
-                self.mailbox.put_state(subscription, event["t"], event["s"])
-        self.has_mail.set()
+        await self.relay(event, self.take_state)
 
     async def live_points(self, event: dict[str, Any]) -> None:
+        await self.relay(event, self.take_points)
+
+    async def live_event(self, event: dict[str, Any]) -> None:
+        await self.relay(event, self.take_event)
+
+    async def relay(self, event: dict[str, Any], take: Callable[[Subscription, dict[str, Any]], None]) -> None:
         try:
             for subscription in self.listeners(event):
-                if event["t"] <= subscription.through:
-                    continue
-                if event["t0"] > subscription.through + 1:
-                    self.mailbox.say_gap(subscription, subscription.seq + 1, subscription.seq + 1)
-                    continue
-                subscription.through = event["t"]
-                for step, start, known, point in event["points"]:
-                    if step == subscription.params.step:
-                        self.mailbox.put_point(
-                            subscription, {"t": start, "k": int(known), "s": subscription.params.pick(point)}
-                        )
+                take(subscription, event)
         except SlowConsumer:
             await self.say_bye(wire.SLOW)
         self.has_mail.set()
 
-    async def live_event(self, event: dict[str, Any]) -> None:
-        try:
-            for subscription in self.listeners(event):
-                if event["event"]["rev"] > subscription.through:
-                    subscription.through = event["event"]["rev"]
-                    self.mailbox.put(
-                        {"op": "event", "id": subscription.id, "seq": subscription.next_seq(), **event["event"]},
-                        subscription,
-                    )
-        except SlowConsumer:
-            await self.say_bye(wire.SLOW)
-        self.has_mail.set()
+    def take_state(self, subscription: Subscription, event: dict[str, Any]) -> None:
+        if event["t"] > subscription.through:
+            subscription.through = event["t"]
+            self.mailbox.put_state(subscription, event["t"], event["s"])
+
+    def take_points(self, subscription: Subscription, event: dict[str, Any]) -> None:
+        """Frames that the snapshot covers are dropped; a frame that does not join on is a gap."""
+        if event["t"] <= subscription.through:
+            return
+        if event["t0"] > subscription.through + 1:
+            self.mailbox.say_gap(subscription, subscription.seq + 1, subscription.seq + 1)
+            return
+        subscription.through = event["t"]
+        for step, start, known, point in event["points"]:
+            if step == subscription.params.step:
+                values = subscription.params.pick(point)
+                self.mailbox.put_point(subscription, {"t": start, "k": int(known), "s": values})
+
+    def take_event(self, subscription: Subscription, event: dict[str, Any]) -> None:
+        if event["event"]["rev"] > subscription.through:
+            subscription.through = event["event"]["rev"]
+            message = {"op": "event", "id": subscription.id, "seq": subscription.next_seq(), **event["event"]}
+            self.mailbox.put(message, subscription)
 
 
 def hello() -> dict[str, Any]:

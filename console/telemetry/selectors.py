@@ -37,8 +37,9 @@ def fill_front(answer: Answer, history: Answer) -> None:
     for name, line in history.series.items():
         held = answer.series.setdefault(name, [None] * answer.points)
         for index in range(answer.points):
-            place = (answer.start + index * answer.step - history.start) // history.step
-            ends = history.start + (place + 1) * history.step
+            begins = answer.start + index * answer.step
+            place = (begins - history.start) // history.step
+            ends = max(begins + answer.step, history.start + (place + 1) * history.step)
             if ends > held_from or place >= len(line):
                 break
             held[index] = line[place]
@@ -50,7 +51,7 @@ def query_history(query: Query, now_s: float) -> Answer:
     fine, wide = GRAINS_S
     grain = wide if query.step % wide == 0 or query.start < now_s - FINE_SPAN_S else fine
     step = -(-query.step // grain) * grain
-    query = msgspec.structs.replace(query, start=query.start - query.start % step, step=step)
+    query = msgspec.structs.replace(query, start=query.start - query.start % grain, step=step)
     if query.by == "worker":
         return evaluate_workers(query, worker_samples(query, grain))
     return evaluate(query, cells(query, grain), gauges(query, grain))

@@ -10,7 +10,7 @@ from console.telemetry.cells import quantiles_ms
 from console.telemetry.models import Event, GatewayRollUp, RollUp, WorkerRollUp
 from console.telemetry.retention import delete_old
 from console.telemetry.rollups import Entry, WorkerSamples, add_reports, add_worker_samples, order_of
-from console.telemetry.series import Query
+from console.telemetry.series import Answer, Query
 
 pytestmark = pytest.mark.django_db
 T0 = 1_764_000_000  # a multiple of 300
@@ -110,6 +110,41 @@ def test_history_knows_zero_from_nothing(telemetry):
     answer = selectors.run_query(query, T0 + 8_000)
     assert answer.series["requests|all"] == [None, 0, 1]
     assert answer.series["latency_ms.p50|all"] == [None, None, pytest.approx(10, rel=0.0101)]
+
+
+@pytest.mark.parametrize("offset", [0, 7, 133, 299])
+def test_one_step_as_wide_as_the_range_holds_all_of_it(minute, offset):
+    """However the range lies: what a table says of a whole range."""
+    reports, latencies = minute
+    add_reports(entries_of(reports))
+    query = Query(series=("requests",), start=T0 - offset, end=T0 - offset + 600, step=610, by="none")
+    answer = selectors.run_query(query, T0 + 8_000)
+    assert answer.points == 1
+    assert answer.series["requests|all"] == [pytest.approx((len(latencies) + 120) / 60)]
+
+
+def line(start, step, values, since=0):
+    return Answer(start, step, len(values), 0, since, series={"requests|all": values})
+
+
+@pytest.mark.parametrize(
+    "held, history, filled",
+    [
+        # the memory begins at 30: what ended before it comes from history
+        (line(0, 10, [None, None, None, 4.0], since=30), line(0, 10, [1.0, 2.0, 3.0, 9.0]), [1.0, 2.0, 3.0, 4.0]),
+        # it begins inside a step: that step is its own
+        (line(0, 10, [None, None, 3.0, 4.0], since=25), line(0, 10, [1.0, 2.0, 9.0, 9.0]), [1.0, 2.0, 3.0, 4.0]),
+        # finer than history: values repeat, but not into the memory
+        (line(0, 5, [None, None, None, 4.0], since=15), line(0, 10, [1.0, 2.0]), [1.0, 1.0, None, 4.0]),
+        # one wide step that reaches into the memory stays as the memory has it
+        (line(0, 100, [7.0], since=40), line(0, 100, [1.0]), [7.0]),
+        # an empty memory gives way to all that is written
+        (line(0, 10, [None, None], since=0), line(0, 10, [1.0, 2.0]), [1.0, 2.0]),
+    ],
+)
+def test_a_young_memory_is_filled_from_history(held, history, filled):
+    selectors.fill_front(held, history)
+    assert held.series["requests|all"] == filled
 
 
 def test_worker_means_are_exact_over_a_restart(telemetry):
