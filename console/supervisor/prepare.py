@@ -22,7 +22,8 @@ async def prepare(
     """Migrate, make the admin and the demo key, set the pool, seed the first model.
 
     `on_step(name, detail, seconds)` hears of each finished step. Returns the facts for `up.json`: `admin_user`,
-    `admin_password` (null once it was changed), `login_url`, `api_key`. Raises StartFailed with the command's error.
+    `admin_password` (null once it was changed), `login_url`, `api_key`, `first_model` (null when none
+    serves). Raises StartFailed with the command's error.
     """
     arguments = ["--base-url", layout.console_url]
     arguments += ["--workers", str(options.workers)] if options.workers else []

@@ -91,3 +91,17 @@ def test_the_first_five_minutes_work(short_tmp: Path):
     done = run_command(command, 170)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The first five minutes work." in done.stdout
+
+
+def test_a_removed_demo_stays_removed_and_a_restart_keeps_who_may_come_in(short_tmp: Path):
+    with run_up(short_tmp) as first:
+        facts = first.facts
+        with first.visitor() as visitor:
+            assert visitor.delete("/api/v1/system/demo/").status_code in (200, 202, 204)
+            wait_until(lambda: not visitor.get("/api/v1/models/").json()["results"], 30, "the demo models are gone")
+    with run_up(short_tmp) as second:
+        assert second.facts["api_key"] == facts["api_key"]
+        assert second.facts["admin_password"] == facts["admin_password"]
+        assert second.facts["pids"].keys() == facts["pids"].keys()
+        with second.visitor() as visitor:
+            assert visitor.get("/api/v1/models/").json()["results"] == []

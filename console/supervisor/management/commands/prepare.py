@@ -17,10 +17,13 @@ from console.fleet import services as fleet
 from console.fleet.models import Pool
 from console.jobs import services as jobs
 from console.lib.actors import SYSTEM
+from console.registry.models import Model
+from console.serving.selectors import traffic_of
 
 POOL = "default"
 DEMO_KEY = "demo"
 FIRST = "minilm-v1"
+FIRST_MODEL = "minilm"
 DEMO_SCOPES = ("read", "infer")
 
 
@@ -38,15 +41,16 @@ class Command(BaseCommand):
         known = json.loads(sys.stdin.read() or "{}")
         self.step("database", migrate)
         user, password = accounts.create_admin()
+        first_start = password is not None
         size_pool(workers, device)
         api_key = None
         if demo:
             api_key = demo_key(user, known.get("api_key") or "")
-            self.step("demo models", seed)
+            self.step("demo models", seed if first_start or has_demo() else leave_removed)
         link = accounts.create_login_link(actor=SYSTEM, user=user)
         password = password or still_valid(user, known.get("admin_password") or "")
         facts = {"admin_user": user.get_username(), "admin_password": password}
-        self.say(facts | {"login_url": base_url + link, "api_key": api_key})
+        self.say(facts | {"login_url": base_url + link, "api_key": api_key, "first_model": first_model(demo)})
 
     def step(self, name: str, work: Callable[[], str]) -> None:
         began = time.monotonic()
@@ -86,6 +90,21 @@ def demo_key(owner: User, known: str) -> str:
     if known and ApiKey.objects.filter(sha256=digest, revoked_at=None).exists():
         return known
     return accounts.create_api_key(actor=SYSTEM, owner=owner, name=DEMO_KEY, scopes=DEMO_SCOPES).secret
+
+
+def has_demo() -> bool:
+    return Model.objects.filter(demo=True).exists()
+
+
+def leave_removed() -> str:
+    """Who removed the demo in the console does not want it back with the next start."""
+    return "removed; `manage.py seed_demo` makes them again"
+
+
+def first_model(demo: bool) -> str | None:
+    """The model whose answer says that the machine serves: the demo's, while it is there and has traffic."""
+    model = Model.objects.filter(name=FIRST_MODEL, archived_at=None).first() if demo else None
+    return model.name if model and traffic_of(model).weights else None
 
 
 def seed() -> str:
