@@ -1,9 +1,6 @@
 """The Open Inference Protocol v2 over HTTP: paths to calls, answers to bytes. No rule of inference lives here."""
 
-import os
-import re
 from collections.abc import Callable
-from itertools import count
 from time import time
 from urllib.parse import unquote
 
@@ -17,6 +14,7 @@ from inference.gateway.eager import Eager
 from inference.gateway.errors import Internal, error_response
 from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.keys import may_call, require_scope
+from inference.gateway.request_headers import RequestIds, canary_key_of, continue_trace, pinned_by_header, timeout_of
 from inference.log import get_log
 from inference.policy.routing import Facts
 from inference.protocol import binary_codec, json_codec
@@ -26,9 +24,6 @@ from inference.spec import ApiKey, TensorSpec
 log = get_log()
 
 EXTENSIONS = ["binary_tensor_data", "parameters"]
-TOKEN = re.compile(rb"[\x21-\x7e]{1,128}")  # what may come back in a header of ours
-TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
-
 Respond = Callable[[Response], None]
 
 
@@ -37,8 +32,7 @@ class Rest:
 
     def __init__(self, dataplane: Dataplane):
         self.dataplane = dataplane
-        self.request_prefix = os.urandom(8).hex().encode()
-        self.request_numbers = count(1)
+        self.request_ids = RequestIds()
 
     # http.Application
 
@@ -145,7 +139,7 @@ class Rest:
         headers, principal = request.headers, principal_of(request)
         facts = Facts(
             pinned=version or pinned_by_header(headers),
-            canary_key=headers.get(b"x-canary-key", b"").decode("latin-1"),
+            canary_key=canary_key_of(headers),
             api_key=principal.id,
             headers=headers,
         )
@@ -187,15 +181,10 @@ class Rest:
 
     def named(self, request: Request, response: Response) -> Response:
         """Add the ids by which people find this request again."""
-        given = request.headers.get(b"x-request-id")
-        if given is None or not TOKEN.fullmatch(given):
-            given = b"%b-%08x" % (self.request_prefix, next(self.request_numbers))
-        response.headers += b"x-request-id: %b\r\n" % given
-        trace = request.headers.get(b"traceparent")
-        if trace is not None and (match := TRACEPARENT.fullmatch(trace)):
-            response.headers += b"traceparent: 00-%b-%b-%b\r\n" % (
-                match[1], os.urandom(8).hex().encode(), match[2],
-            )  # fmt: skip
+        response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(request.headers)
+        trace = continue_trace(request.headers)
+        if trace is not None:
+            response.headers += b"traceparent: %b\r\n" % trace
         return response
 
 
@@ -234,23 +223,6 @@ def model_of(parts: list[str]) -> tuple[str, str]:
 def require_method(request: Request, *allowed: bytes) -> None:
     if request.method not in allowed:
         raise MethodNotAllowed(request.method.decode("ascii", "replace"), ", ".join(name.decode() for name in allowed))
-
-
-def pinned_by_header(headers: dict[bytes, bytes]) -> str:
-    return headers.get(b"x-model-version", b"").decode("latin-1").strip()
-
-
-def timeout_of(headers: dict[bytes, bytes]) -> float | None:
-    given = headers.get(b"x-timeout-ms")
-    if given is None:
-        return None
-    try:
-        milliseconds = float(given)
-    except ValueError:
-        milliseconds = 0.0
-    if not 0 < milliseconds < float("inf"):
-        raise BadInput("X-Timeout-Ms takes a number of milliseconds above zero.")
-    return milliseconds / 1e3
 
 
 def json_response(value: object) -> Response:
