@@ -54,10 +54,14 @@ def url_answers(url: str) -> Probe:
 
 
 def model_answers(gateway_url: str, model: str, api_key: str) -> Probe:
-    """True once the model answers one real request."""
+    """True once the model answers one real request; it is asked only when ready, so a start leaves no refusals."""
     body = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["ready?"]}]}
 
+    is_ready = url_answers(f"{gateway_url}/v2/models/{model}/ready")
+
     async def ask() -> bool:
+        if not await is_ready():
+            return False
         request = urllib.request.Request(
             f"{gateway_url}/v2/models/{model}/infer",
             data=json.dumps(body).encode(),
