@@ -14,16 +14,21 @@ def configure_log(program: str, log_format: str = "text", level: str = "info") -
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info if json_lines else structlog.processors.ExceptionRenderer(),
-            structlog.processors.JSONRenderer()
-            if json_lines
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer() if json_lines else for_people(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(program=program)
+
+
+def for_people() -> structlog.dev.ConsoleRenderer:
+    """Plain tracebacks: the default ones print every local variable, secrets and thousands of lines with them."""
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def get_log() -> structlog.typing.FilteringBoundLogger:

@@ -233,7 +233,6 @@ class InferSerializer(serializers.Serializer[Any]):
     parameters = serializers.DictField(required=False)
     id = serializers.CharField(max_length=200, required=False)
     version = serializers.CharField(max_length=63, required=False, help_text="A number or an alias; none: the traffic")
-    use_cache = serializers.BooleanField(default=True)
 
 
 class InferAnswerSerializer(serializers.Serializer[Any]):
@@ -266,8 +265,8 @@ class Infer(APIView):
         given = InferSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         body = dict(given.validated_data)
-        version, use_cache = body.pop("version", None), body.pop("use_cache")
-        answer = services.infer(model=model, body=body, actor=actor_of(request), version=version, use_cache=use_cache)
+        version = body.pop("version", None)
+        answer = services.infer(model=model, body=body, actor=actor_of(request), version=version)
         shown = {
             "status": answer.status,
             "version": answer.version,

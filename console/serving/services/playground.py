@@ -58,7 +58,6 @@ def infer(
     body: dict[str, Any],
     actor: Actor,
     version: str | None = None,
-    use_cache: bool = True,
     timeout_s: float = TIMEOUT_S,
 ) -> InferAnswer:
     """Send a request body (see `oip`); `version` is a number or an alias, None lets the traffic decide."""
@@ -73,8 +72,6 @@ def infer(
         "X-Request-ID": request_id.get() or new_ulid(),
         "X-Timeout-Ms": str(int(timeout_s * 1000)),
     }
-    if not use_cache:
-        headers["Cache-Control"] = "no-store"
     began = time.perf_counter()
     status, answered, raw = post(infer_path(model.name, version), encoded, headers, timeout_s)
     return read_answer(status, answered, raw, (time.perf_counter() - began) * 1000)

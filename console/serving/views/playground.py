@@ -80,15 +80,7 @@ def run(request: PageRequest, model: Model, version: Version, target: str, field
         if all(len(one.text) <= MAX_HELD for one in fields):
             code = snippets(model=model, body=body, version=target or None)
         if sent:
-            shown = show_answer(
-                infer(
-                    model=model,
-                    body=body,
-                    actor=request.user,
-                    version=target or None,
-                    use_cache="fresh" not in request.POST,
-                )
-            )
+            shown = show_answer(infer(model=model, body=body, actor=request.user, version=target or None))
     except ConsoleError as error:
         refusal = str(error) if sent else ""
     return {"shown": shown, "refusal": refusal, "code": code}
