@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import fcntl
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from console.supervisor.machine import REPORTED, Machine
 from console.supervisor.screen import Screen
 from console.supervisor.supervise import Supervisor
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ROWS = (
     "valkey", "database", "demo models", "controller", "workers", "gateway", "monitor", "jobs", "console",
 )  # fmt: skip
@@ -79,6 +81,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         if options.hold and options.hold not in REPORTED:
             raise CommandError(f"--stop takes one of {', '.join(REPORTED)}; {options.hold!r} is none of them.")
+        refuse_open_door(options)
         screen = Screen.of(ROWS)
         try:
             layout = plan_layout(options, screen.note)
@@ -86,3 +89,16 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         supervisor = Supervisor(layout.environment(), data / "log", screen.note)
         return await Machine(options, layout, screen, supervisor).run()
+
+
+def refuse_open_door(options: Options) -> None:
+    """A password that was printed to a terminal, and lies in a file, must not guard a door to the network."""
+    if options.host in LOOPBACK or os.environ.get("SWITCHYARD_ADMIN_PASSWORD"):
+        return
+    facts = read_facts(options.data)
+    if facts.get("admin_user") and facts.get("admin_password") is None:
+        return  # it was changed since
+    raise CommandError(
+        f"--host {options.host} would open the console to the network with a generated password. "
+        "Set SWITCHYARD_ADMIN_PASSWORD for a first start, or change the password in the console, then start again."
+    )
