@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import django
 import pytest
 from support.waiting import wait_until
 
@@ -19,7 +20,9 @@ VALKEY_SOCKET = RUN_DIR / "valkey.sock"
 os.environ["SWITCHYARD_DATA"] = str(RUN_DIR)
 os.environ["REDIS_URL"] = f"unix://{VALKEY_SOCKET}"
 os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
+os.environ["SWITCHYARD_GRPC_PORT"] = "0"  # one port cannot serve all gateways of a run: who tests it names its own
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+django.setup()  # here, for every way to call pytest: the plugin does it only where a nearer conftest imports Django
 
 
 def pytest_sessionfinish() -> None:

@@ -4,7 +4,6 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import django
 import pytest
 from django.core.management import get_commands, load_command_class
 
@@ -12,7 +11,6 @@ from inference import __main__ as programs
 from inference import errors
 from inference.config import Config
 
-django.setup()
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "STYLE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
