@@ -266,6 +266,17 @@ class Intent(Document, frozen=True):
     reason: str = ""
 
 
+class Hint(Document, frozen=True):
+    """An operator's wish, sent through a gateway, to load or unload a model. Void once the model's spec changes."""
+
+    model: Name
+    epoch: str  # of the spec
+    generation: Annotated[int, Meta(ge=0)]  # numbers the wishes about this model
+    spec_generation: Annotated[int, Meta(ge=0)]  # of the spec it is about
+    loaded: bool
+    by: str  # id of the key
+
+
 class LocalSpec(Document, frozen=True):
     """The file of `python -m inference local --spec FILE`: every document of one machine."""
 
@@ -308,6 +319,7 @@ FEED_REVISION = "sy:feed:revision"
 FEED_LENGTH = 10_000
 KINDS: dict[str, type[Document]] = {
     "spec": ModelSpec, "keys": KeysSpec, "pool": PoolSpec, "price": PriceSpec, "intent": Intent,
+    "hint": Hint,
 }  # fmt: skip
 KEYS_NAME = "all"  # the one key under which the keys document lies
 

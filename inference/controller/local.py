@@ -141,6 +141,6 @@ class SpecFile:
         if self.made_keys is None:
             self.new_key = f"sy_{secrets.token_urlsafe(24)}"
             digest = hashlib.sha256(self.new_key.encode()).hexdigest()
-            key = ApiKey(id="local", name="made for this run", sha256=digest, scopes=("read", "infer"))
+            key = ApiKey(id="local", name="made for this run", sha256=digest, scopes=("read", "infer", "operate"))
             self.made_keys = KeysSpec(epoch=self.epoch, generation=0, keys=(key,))
         return self.made_keys

@@ -17,6 +17,7 @@ from inference.controller.seat import Seat
 from inference.controller.tell import Teller
 from inference.drivers.base import Driver, Running
 from inference.log import get_log
+from inference.policy.hints import list_unloaded
 from inference.policy.reconcile import Decision, Start, reconcile
 from inference.policy.replicas import LOADING, Replica
 from inference.policy.wanted import Wanted, list_in_force, list_wanted
@@ -96,7 +97,9 @@ class Controller:
         """A document changed."""
         if kind == "spec":
             self.publisher.dirty.add(key)
-        if kind in ("spec", "pool"):
+        if kind == "hint" and (hint := self.feed.documents.hints.get(key)) is not None:
+            log.info("hint", model=key, loaded=hint.loaded, by=hint.by)
+        if kind in ("spec", "pool", "hint"):
             self.wake.set()
 
     async def turn(self) -> None:
@@ -194,7 +197,7 @@ class Controller:
         pool = documents.pools.get(self.pool)
         if pool is None:
             return False  # no news of the pool: what runs goes on
-        wishes = documents.models, documents.effective, pool
+        wishes = documents.models, documents.effective, documents.hints, pool
         facts = (
             tuple(self.roster.failures.values()),
             [(one.replica, one.state, one.draining_at_s, one.stopping) for one in replicas],
@@ -205,14 +208,14 @@ class Controller:
         began_s = time.perf_counter()
         models = documents.models
         if not same_wishes:
-            self.wanted = list_wanted(models.values(), documents.effective, self.pool)
+            self.wanted = list_wanted(models.values(), documents.effective, self.pool, documents.hints)
         deleted = {name for kind, name in documents.tombstones if kind == "spec"}
         self.decision = reconcile(
             wanted=self.wanted,
             pool=pool,
             replicas=replicas,
             failures=tuple(self.roster.failures.values()),
-            in_force=list_in_force(documents.effective.values()),
+            in_force=list_in_force(documents.effective.values(), list_unloaded(models.values(), documents.hints)),
             known=models.keys() | deleted,
             cores=self.cores,
             now_s=now_s,

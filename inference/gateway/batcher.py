@@ -13,11 +13,20 @@ import random
 from collections import deque
 from time import monotonic
 
-from inference.errors import BadInput, DeadlinePassed, NotReady, PoisonInput, QueueFull, SwitchyardError
+from inference.errors import DeadlinePassed, NotReady, QueueFull, SwitchyardError
+from inference.gateway import order
 from inference.gateway.deadlines import Deadlines
-from inference.gateway.quarantine import QUARANTINE_S, Quarantine, digest_inputs
+from inference.gateway.quarantine import QUARANTINE_S, Quarantine, digest_inputs, poison_input
 from inference.gateway.work import Slot, UnitAnswer, Work
-from inference.policy.batching import LatencyModel, batch_rows, rows_in_time, wait_s, worth_second_slot
+from inference.policy.batching import (
+    DEFAULT_LEVEL,
+    LatencyModel,
+    batch_rows,
+    level_of,
+    rows_in_time,
+    wait_s,
+    worth_second_slot,
+)  # fmt: skip
 from inference.protocol.messages import Tensor
 from inference.spec import Unit
 
@@ -60,12 +69,17 @@ class UnitQueue:
     def ready(self) -> bool:
         return bool(self.slots)
 
-    async def submit(self, tensors: list[Tensor], rows: int, deadline_s: float) -> UnitAnswer:
+    async def submit(self, tensors: list[Tensor], rows: int, deadline_s: float, priority: int = 0) -> UnitAnswer:
         """Wait for the unit's answer. Raises Busy kinds at once, DeadlinePassed, or what the model raised."""
         now_s = monotonic()
-        self.check_admission(tensors, rows, deadline_s, now_s)
-        work = Work(self, tensors, rows, deadline_s, now_s)
-        self.waiting.append(work)
+        level = level_of(priority) if priority else DEFAULT_LEVEL
+        self.check_admission(tensors, deadline_s, now_s, level)
+        work = Work(self, tensors, rows, deadline_s, now_s, level)
+        waiting = self.waiting
+        if waiting and waiting[-1].rank > work.rank:
+            order.insert(waiting, work)
+        else:
+            waiting.append(work)
         self.waiting_count += 1
         self.waiting_rows += rows
         self.deadlines.add(work)
@@ -79,16 +93,7 @@ class UnitQueue:
         finally:
             self.deadlines.discard(work)
 
-    def check_admission(self, tensors: list[Tensor], rows: int, deadline_s: float, now_s: float) -> None:
-        if rows > self.unit.batch.max_size:
-            raise BadInput(
-                f"The request has {rows} rows; {self.key} takes at most {self.unit.batch.max_size} at once. Split it."
-            )
-        if self.waiting_count >= self.unit.queue.max_requests:
-            raise QueueFull(
-                f"{self.waiting_count} requests wait for {self.key} already, the most its queue holds.",
-                retry_after_s=self.drain_estimate_s(),
-            )
+    def check_admission(self, tensors: list[Tensor], deadline_s: float, now_s: float, level: int) -> None:
         if not self.slots and now_s - self.last_slot_s > RECOVERY_S:
             raise NotReady(f"No replica of {self.key} is ready yet; it may be loading.", retry_after_s=2.0)
         if now_s >= deadline_s:
@@ -96,19 +101,27 @@ class UnitQueue:
         if self.quarantine:
             left_s = self.quarantine.left_s(digest_inputs(self.key, tensors), now_s)
             if left_s:
-                raise self.poison(left_s)
+                raise poison_input(self.key, left_s)
+        if self.waiting_count >= self.unit.queue.max_requests and not self.make_room(level):
+            raise self.full()
+
+    def make_room(self, level: int) -> bool:
+        """Send away the last of a less urgent level; whether there was one."""
+        last = order.pop_less_urgent(self.waiting, level)
+        if last is not None:
+            last.fail(self.full())
+        return last is not None
+
+    def full(self) -> QueueFull:
+        return QueueFull(
+            f"{self.waiting_count} requests wait for {self.key} already, the most its queue holds.",
+            retry_after_s=self.drain_estimate_s(),
+        )
 
     def drain_estimate_s(self) -> float:
         """How long until what waits now is done, by what a batch has been taking."""
         batches = -(-self.waiting_rows // self.unit.batch.max_size)
         return batches * self.model.predict_s(self.unit.batch.max_size) / max(1, len(self.slots))
-
-    def poison(self, left_s: float) -> PoisonInput:
-        return PoisonInput(
-            f"This input made a worker of {self.key} die twice and is refused for {left_s:.0f} s. "
-            "Other inputs are served.",
-            retry_after_s=left_s,
-        )
 
     # Replicas come and go
 
@@ -164,7 +177,7 @@ class UnitQueue:
                 self.waiting_rows += work.rows
             else:
                 self.quarantine.add(digest_inputs(self.key, work.tensors), monotonic())
-                work.future.set_exception(self.poison(QUARANTINE_S))
+                work.future.set_exception(poison_input(self.key, QUARANTINE_S))
         self.pump_soon()
 
     # Forming batches
@@ -205,8 +218,7 @@ class UnitQueue:
             slot.want(self.waiting_count if self.wanted else 0)
 
     def hold_s(self, now_s: float) -> float:
-        oldest = next((work for work in self.waiting if not work.future.done()), None)
-        return wait_s(self.waiting_rows, now_s - oldest.queued_s, self.unit.batch) if oldest else 0.0
+        return wait_s(self.waiting_rows, now_s - order.oldest_s(self.waiting, now_s), self.unit.batch)
 
     def end_hold(self) -> None:
         self.hold_timer = None

@@ -7,6 +7,8 @@ from inference.gateway.keys import require_model, require_scope
 from inference.spec import ApiKey, Format, Signature
 
 SERVER = "switchyard"
+EXTENSIONS = ("classification", "model_configuration", "parameters", "schedule_policy", "statistics")
+REPOSITORY = "model_repository"  # where somebody could load and unload
 PLATFORM = {
     Format.SAFETENSORS: "pytorch_safetensors",
     Format.ONNX: "onnxruntime_onnx",

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from functools import partial
 from itertools import pairwise
 from time import monotonic
 
@@ -10,11 +11,13 @@ from msgspec import Struct
 from inference.errors import NotReady, SwitchyardError, VersionNotFound
 from inference.gateway.errors import CANCELLED, Internal
 from inference.gateway.keys import require_model, require_scope
+from inference.gateway.parts import submit_in_parts
 from inference.gateway.tables import ModelTable, Tables, VersionPlan
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log
 from inference.policy.routing import Facts, choose_version
-from inference.protocol.messages import InferRequest, InferResponse, Tensor
+from inference.protocol.classification import classify
+from inference.protocol.messages import InferRequest, InferResponse, Tensor, WantedOutput
 from inference.protocol.signature import check_inputs, check_outputs
 from inference.spec import ApiKey, Version
 
@@ -30,6 +33,7 @@ class Call(Struct):
     facts: Facts
     arrived_s: float  # monotonic
     timeout_s: float | None = None
+    priority: int = 0  # 1 first; 0: the default
 
 
 class Answer(Struct, gc=False):
@@ -39,6 +43,7 @@ class Answer(Struct, gc=False):
     queue_s: float
     compute_s: float
     total_s: float
+    tokens: int = 0
 
 
 class Outcome(Struct, gc=False):
@@ -50,6 +55,7 @@ class Outcome(Struct, gc=False):
     queue_s: float = 0.0
     compute_s: float = 0.0
     compute_ns: int = 0
+    tokens: int = 0
 
 
 class Dataplane:
@@ -77,8 +83,11 @@ class Dataplane:
             if request.outputs:
                 check_outputs(request.outputs, plan.signature)
             deadline_s = call.arrived_s + self.timeout_of(request, call, plan)
-            tensors = await self.run_units(plan, request.inputs, outcome, deadline_s)
+            priority = request.priority or call.priority
+            tensors = await self.run_units(plan, request.inputs, outcome, deadline_s, priority)
             outputs = select(tensors, request, plan)
+            if request.outputs:
+                outputs = classify_wanted(outputs, request.outputs, plan)
         except SwitchyardError as error:
             self.telemetry.failed(outcome.model, outcome.version, error.code, monotonic() - call.arrived_s)
             raise
@@ -96,29 +105,39 @@ class Dataplane:
             outcome.model, outcome.version, outcome.rows, total_s, outcome.queue_s, outcome.compute_ns
         )
         response = InferResponse(request.model, plan.label, request.id, outputs)
-        return Answer(response, plan, choice.reason, outcome.queue_s, outcome.compute_s, total_s)
+        return Answer(response, plan, choice.reason, outcome.queue_s, outcome.compute_s, total_s, outcome.tokens)
 
     def refused(self, model: str, error: SwitchyardError) -> None:
         """Count a request that an edge could not even read."""
         self.telemetry.failed(model if model in self.tables.documents.models else "", 0, error.code, 0.0)
 
     async def run_units(
-        self, plan: VersionPlan, inputs: list[Tensor], outcome: Outcome, deadline_s: float
+        self, plan: VersionPlan, inputs: list[Tensor], outcome: Outcome, deadline_s: float, priority: int
     ) -> list[Tensor]:
         """The tensors at hand after the last unit."""
+        rows = outcome.rows
         if plan.direct:
-            answer = await plan.steps[0].queue.submit(inputs, outcome.rows, deadline_s)
+            queue = plan.steps[0].queue
+            if rows <= queue.unit.batch.max_size:
+                answer = await queue.submit(inputs, rows, deadline_s, priority)
+            else:
+                answer = await submit_in_parts(queue, inputs, rows, deadline_s, priority)
             outcome.queue_s = answer.queue_s
             outcome.compute_s = answer.compute_s
             outcome.compute_ns = answer.compute_share_ns
+            outcome.tokens = answer.tokens
             return answer.tensors
         at_hand = {tensor.name: tensor for tensor in inputs}
         for step in plan.steps:
-            answer = await step.queue.submit([at_hand[name] for name in step.takes], outcome.rows, deadline_s)
+            taken = [at_hand[name] for name in step.takes]
+            fits = rows <= step.queue.unit.batch.max_size
+            submit = step.queue.submit if fits else partial(submit_in_parts, step.queue)
+            answer = await submit(taken, rows, deadline_s, priority)
             at_hand.update((tensor.name, tensor) for tensor in answer.tensors)
             outcome.queue_s += answer.queue_s
             outcome.compute_s += answer.compute_s
             outcome.compute_ns += answer.compute_share_ns
+            outcome.tokens += answer.tokens
         return list(at_hand.values())
 
     def timeout_of(self, request: InferRequest, call: Call, plan: VersionPlan) -> float:
@@ -130,7 +149,10 @@ class Dataplane:
         """The model, where this key may call it. Raises Refused kinds or ModelNotFound."""
         require_scope(principal, "infer")
         require_model(principal, name)
-        return self.tables.model(name)
+        table = self.tables.model(name)
+        if table.unloaded:
+            raise NotReady(f"Model {name!r} was unloaded. POST /v2/repository/models/{name}/load brings it back.", 5.0)
+        return table
 
     def version_for(self, name: str, version: str) -> tuple[ModelTable, Version]:
         """The version meant by a number or alias; without one the model's heaviest. Raises NotFound kinds."""
@@ -149,6 +171,8 @@ class Dataplane:
     def is_ready(self, name: str, version: str = "") -> bool:
         """Whether a version (without one: every version with traffic) can answer now. Raises NotFound kinds."""
         table, meant = self.version_for(name, version)
+        if table.unloaded:
+            return False
         if version:
             return self.dispatcher.is_ready(name, meant)
         numbers = {choice.version for choice in table.routing.weighted}
@@ -164,6 +188,14 @@ class Dataplane:
         models = self.tables.documents.models
         if models and not self.any_ready():
             raise NotReady(f"None of {len(models)} models is ready yet.")
+
+    @property
+    def ready(self) -> bool:
+        try:
+            self.check_ready()
+        except NotReady:
+            return False
+        return True
 
     def any_ready(self) -> bool:
         """Whether some model can answer. Looks only at those that have a queue: few, however many are known."""
@@ -183,3 +215,13 @@ def select(tensors: list[Tensor], request: InferRequest, plan: VersionPlan) -> l
         return tensors
     by_name = {tensor.name: tensor for tensor in tensors}
     return [by_name[name] for name in names]
+
+
+def classify_wanted(outputs: list[Tensor], wanted: list[WantedOutput], plan: VersionPlan) -> list[Tensor]:
+    """The outputs, those asked for as classes as such. `outputs` are in the order of `wanted`."""
+    if not any(output.classification for output in wanted):
+        return outputs
+    return [
+        classify(tensor, output.classification, plan.labels.get(tensor.name, ())) if output.classification else tensor
+        for tensor, output in zip(outputs, wanted, strict=True)
+    ]

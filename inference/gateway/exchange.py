@@ -33,7 +33,7 @@ class Response(Struct):
 
 
 class Running(Protocol):
-    def cancel(self) -> None: ...
+    def cancel(self) -> object: ...
 
 
 class Application(Protocol):

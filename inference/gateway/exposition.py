@@ -84,7 +84,7 @@ def add_triton_series(exposition: Exposition, counts: SeriesCounts, labels: dict
     counter("nv_inference_count", "Inferences performed; a request of n rows is n.", counts.rows, labels)
     counter("nv_inference_exec_count", "Model executions; a batch is one.", counts.batches, labels)
     for name, text, seconds in (
-        ("request", "Cumulative inference request duration.", counts.request_s),
+        ("request", "Cumulative inference request duration.", counts.request_s - counts.failed_s),
         ("queue", "Cumulative inference queuing duration.", counts.queue_s),
         ("compute_input", "Cumulative compute input duration.", counts.input_ns / 1e9),
         ("compute_infer", "Cumulative compute inference duration.", counts.infer_ns / 1e9),

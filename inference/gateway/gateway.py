@@ -12,8 +12,10 @@ from inference.errors import SwitchyardError
 from inference.gateway.dataplane import Dataplane
 from inference.gateway.dispatch import Dispatcher
 from inference.gateway.report import ProcessReport, SeriesReport, UnitReport
+from inference.gateway.repository import Repository
 from inference.gateway.rest import Rest
 from inference.gateway.server import HttpServer
+from inference.gateway.statistics import Statistics
 from inference.gateway.tables import Tables
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log
@@ -50,9 +52,11 @@ class Gateway:
         self.dispatcher = Dispatcher(name, self.telemetry, loop, tls)
         self.tables = Tables(self.dispatcher)
         self.dataplane = Dataplane(self.tables, self.telemetry)
-        self.rest = Rest(self.dataplane)
-        self.http = HttpServer(self.rest, config)
         self.feed = Feed(config.redis_url, config.data / "documents")
+        self.statistics = Statistics(self.dataplane, self.report_alone)
+        self.repository = Repository(self.dataplane, self.feed)
+        self.rest = Rest(self.dataplane, self.statistics, self.repository)
+        self.http = HttpServer(self.rest, config)
         self.reporter = Reporter(config.redis_url)
         self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew
         self.tasks: list[asyncio.Task[None]] = []
@@ -105,6 +109,10 @@ class Gateway:
                 generations=self.generations,
             )
         )
+
+    async def report_alone(self) -> ProcessReport:
+        """All there is to sum up where this process has no others beside it."""
+        return self.report()
 
     def report(self) -> ProcessReport:
         ready, why_not = True, ""

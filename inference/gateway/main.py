@@ -14,7 +14,8 @@ import uvloop
 from inference.config import BadSetting, Config
 from inference.gateway.admin import Admin
 from inference.gateway.gateway import Gateway
-from inference.gateway.processes import PERIOD_S, Children, ReportLine, reserve_port
+from inference.gateway.processes import Children, reserve_port
+from inference.gateway.report_line import ReportLine
 from inference.gateway.server import HttpServer
 from inference.lifeline import watch_lifeline
 from inference.log import configure_log, get_log
@@ -143,18 +144,13 @@ async def run_child(config: Config, number: int, report_fd: int) -> int:
     # Each process takes its share of the connections that the gateway may hold.
     share = replace(config, max_connections=max(1, config.max_connections // config.processes))
     gateway = Gateway(share, name, url_of(config.host, config.port), config.processes, node_tls(config))
-    line = ReportLine(report_fd)
+    line = ReportLine(report_fd, gateway.report)
+    gateway.statistics.source = line.sum
     await gateway.start(config.host, config.port, reuse_port=True)
+    reporting = asyncio.create_task(line.run())
     log.info("gateway_child_listens", child=number)
-    reporting = asyncio.create_task(report_forever(gateway, line))
     await stop.wait()
     await gateway.drain()
+    await line.close()
     reporting.cancel()
-    line.send(gateway.report())
     return 0
-
-
-async def report_forever(gateway: Gateway, line: ReportLine) -> None:
-    while True:
-        line.send(gateway.report())
-        await asyncio.sleep(PERIOD_S)

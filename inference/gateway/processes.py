@@ -1,7 +1,8 @@
 """`--processes N`: children share the inference port, their parent owns the admin port and keeps them running.
 
-The kernel spreads connections over the children (SO_REUSEPORT). Each child writes its report as a line of JSON to a
-socket of its own, once a second and when it ends. The parent holds their lifeline: however it ends, they drain.
+The kernel spreads connections over the children (SO_REUSEPORT). Each child reports over a line of its own
+(`report_line`), once a second, when asked, and when it ends. The parent holds their lifeline: however it ends, they
+drain.
 """
 
 import asyncio
@@ -16,15 +17,15 @@ import msgspec
 from inference import lifeline
 from inference.config import Config
 from inference.gateway.report import ProcessReport, merge, retire
+from inference.gateway.report_line import MAX_LINE_BYTES, ChildLine, Down, Up
 from inference.log import get_log
 
 log = get_log()
 
-MAX_REPORT_BYTES = 64 * 1024 * 1024
 RESTART_FIRST_S = 0.2
 RESTART_LAST_S = 5.0
 STEADY_S = 10.0
-PERIOD_S = 1.0
+ASK_S = 1.0
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -47,14 +48,23 @@ class Children:
         self.config = config
         self.count = count
         self.command = command
-        self.reports: dict[int, ProcessReport] = {}  # of living children
+        self.lines: dict[int, ChildLine] = {}  # of living children
         self.retired: list[ProcessReport] = []  # at most one: the sum of those that ended
         self.processes: dict[int, asyncio.subprocess.Process] = {}
         self.stopping = asyncio.Event()
+        self.answers: set[asyncio.Task[None]] = set()
         self.lifeline_read, self.lifeline_write = lifeline.open_lifeline()
 
     def report(self) -> ProcessReport:
-        return merge([*self.reports.values(), *self.retired])
+        living = [line.last for line in self.lines.values() if line.last is not None]
+        return merge([*living, *self.retired])
+
+    async def answer(self, asker: ChildLine) -> None:
+        """Send the sum, once all others have reported anew. One that hangs is counted as it last was."""
+        others = [line.fresh() for line in self.lines.values() if line is not asker]
+        if others:
+            await asyncio.wait(others, timeout=ASK_S)
+        asker.send(Down(self.report()))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep all children running until asked to stop; then let them drain."""
@@ -99,30 +109,23 @@ class Children:
         self.processes[number] = process
         if self.stopping.is_set():
             process.terminate()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_REPORT_BYTES)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+        line = self.lines[number] = ChildLine(writer)
         try:
-            while line := await reader.readline():
-                self.reports[number] = msgspec.json.decode(line, type=ProcessReport)
+            while raw := await reader.readline():
+                up = msgspec.json.decode(raw, type=Up)
+                line.take(up)
+                if up.ask:
+                    task = asyncio.create_task(self.answer(line))
+                    self.answers.add(task)
+                    task.add_done_callback(self.answers.discard)
         except (OSError, ValueError) as error:  # ValueError: a line too long, or no report
             log.error("gateway_child_report_unreadable", child=number, error=str(error))
         finally:
-            writer.close()
+            line.close()
         code = await process.wait()
         self.processes.pop(number, None)
-        last = self.reports.pop(number, None)
-        if last is not None:
-            self.retired = [merge([*self.retired, retire(last)])]
+        del self.lines[number]
+        if line.last is not None:
+            self.retired = [merge([*self.retired, retire(line.last)])]
         return code
-
-
-class ReportLine:
-    """A child's end: writes its report to the parent."""
-
-    def __init__(self, fd: int):
-        self.sock = socket.socket(fileno=fd)
-        self.sock.settimeout(PERIOD_S)
-
-    def send(self, report: ProcessReport) -> None:
-        """The parent reads all the time; if it is gone, so are we soon."""
-        with contextlib.suppress(OSError):
-            self.sock.sendall(msgspec.json.encode(report) + b"\n")

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+from inference.errors import PoisonInput
 from inference.protocol.messages import Tensor
 
 QUARANTINE_S = 600.0
@@ -40,3 +41,10 @@ def digest_inputs(unit_key: str, tensors: list[Tensor]) -> bytes:
         digest.update(repr((tensor.name, tensor.datatype, tensor.shape, len(tensor.data))).encode())
         digest.update(tensor.data)
     return digest.digest()
+
+
+def poison_input(unit_key: str, left_s: float) -> PoisonInput:
+    return PoisonInput(
+        f"This input made a worker of {unit_key} die twice and is refused for {left_s:.0f} s. Other inputs are served.",
+        retry_after_s=left_s,
+    )

@@ -177,7 +177,7 @@ class Replica:
         queue = self.queue
         infer_s = result.infer_ns / 1e9
         if queue.runs_model:  # pre- and postprocess units run batches too; those are no executions of the model
-            self.telemetry.batch(self.endpoint.model, self.endpoint.version, len(batch.works), result)
+            self.telemetry.batch(self.endpoint.model, self.endpoint.version, len(batch.works), batch.rows, result)
         for work, item, tensors in zip(batch.works, result.items, outputs, strict=True):
             if not item.error:
                 share_ns = result.infer_ns * work.rows // batch.rows

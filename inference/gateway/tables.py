@@ -11,6 +11,7 @@ from inference.gateway.batcher import UnitQueue
 from inference.gateway.dispatch import Dispatcher
 from inference.gateway.keys import KeyTable
 from inference.log import get_log
+from inference.policy.hints import is_unloaded
 from inference.policy.routing import RoutingTable, prepare
 from inference.policy.units import unit_signature
 from inference.spec import ModelSpec, Signature, Version
@@ -34,11 +35,13 @@ class VersionPlan(Struct, frozen=True):
     direct: bool  # one unit that takes and gives exactly what the client does
     gives: tuple[str, ...]
     timeout_s: float  # of a client that names none
+    labels: dict[str, list[str]]  # of outputs that a classify stage has names for
 
 
 class ModelTable:
-    def __init__(self, spec: ModelSpec, routing: RoutingTable, dispatcher: Dispatcher):
+    def __init__(self, spec: ModelSpec, routing: RoutingTable, dispatcher: Dispatcher, unloaded: bool):
         self.spec = spec
+        self.unloaded = unloaded  # by an operator's hint
         self.routing = routing
         self.dispatcher = dispatcher
         self.plans: dict[int, VersionPlan] = {}
@@ -70,6 +73,11 @@ def make_plan(model: str, version: Version, dispatcher: Dispatcher) -> VersionPl
         direct=len(steps) == 1 and steps[0].takes == taken,
         gives=gives,
         timeout_s=sum(unit.queue.timeout_s for unit in version.units),
+        labels={
+            stage.signature.inputs[0].name: [str(label) for label in labels]
+            for stage in version.stages
+            if stage.use == "classify" and isinstance(labels := stage.config.get("labels"), list)
+        },
     )
 
 
@@ -95,7 +103,7 @@ class Tables:
         self.documents = documents
         if kind == "keys":
             self.keys = KeyTable(documents.keys)
-        elif kind in ("spec", "effective"):
+        elif kind in ("spec", "effective", "hint"):
             self.models.pop(key, None)
             if kind == "spec":
                 self.apply_spec(key)
@@ -135,5 +143,6 @@ class Tables:
             if spec is None:
                 raise ModelNotFound(name[:80])
             routing = prepare(spec, self.documents.effective.get(name))
-            table = self.models[name] = ModelTable(spec, routing, self.dispatcher)
+            unloaded = is_unloaded(spec, self.documents.hints.get(name))
+            table = self.models[name] = ModelTable(spec, routing, self.dispatcher, unloaded)
         return table

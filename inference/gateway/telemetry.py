@@ -4,6 +4,8 @@ The request path adds to the second that is running, once for a request and once
 is reported (`status.TelemetrySecond`) and folded into the totals, which `/metrics` shows.
 """
 
+from time import time
+
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
@@ -15,6 +17,21 @@ from inference.transport.frames import Result
 OK = ""
 
 
+class SizeCounts(Struct):
+    """What batches of one size took, each counted once."""
+
+    batches: int = 0
+    input_ns: int = 0
+    infer_ns: int = 0
+    output_ns: int = 0
+
+    def fold(self, other: "SizeCounts") -> None:
+        self.batches += other.batches
+        self.input_ns += other.input_ns
+        self.infer_ns += other.infer_ns
+        self.output_ns += other.output_ns
+
+
 class SeriesCounts(Struct):
     """Counters of one (model, version) over some time. Times of Triton's kind count a batch once for each request."""
 
@@ -23,19 +40,25 @@ class SeriesCounts(Struct):
     errors: dict[str, int] = field(default_factory=dict)
     rows: int = 0
     batches: int = 0
+    batched: int = 0  # requests in them
     compute_ns: int = 0  # in the model, shared out by rows
     request_s: float = 0.0
+    failed_s: float = 0.0  # of it, requests that ended with an error
     queue_s: float = 0.0
     input_ns: int = 0
     infer_ns: int = 0
     output_ns: int = 0
-    last_s: float = 0.0  # Unix time of the last answer
+    last_s: float = 0.0  # Unix time of the last batch
+    by_size: dict[int, SizeCounts] = field(default_factory=dict)  # rows → batches of so many
     latency: Bins = field(default_factory=dict)
     queue: Bins = field(default_factory=dict)
 
     def fold(self, other: "SeriesCounts") -> None:
         for name, value in asdict(other).items():
-            if isinstance(value, dict):
+            if name == "by_size":
+                for rows, counts in value.items():
+                    self.by_size.setdefault(rows, SizeCounts()).fold(counts)
+            elif isinstance(value, dict):
                 sketch.merge(getattr(self, name), value)  # errors by code merge like bins
             elif name == "last_s":
                 self.last_s = max(self.last_s, value)
@@ -75,20 +98,29 @@ class Telemetry:
         counts.errors[code] = counts.errors.get(code, 0) + 1
         if version:  # what was refused at the door took no time worth telling
             counts.request_s += total_s
+            counts.failed_s += total_s
             sketch.add(counts.latency, total_s)
 
-    def batch(self, model: str, version: int, requests: int, result: Result) -> None:
+    def batch(self, model: str, version: int, requests: int, rows: int, result: Result) -> None:
         counts = self.counts(model, version)
+        counts.last_s = time()
         counts.batches += 1
+        counts.batched += requests
         counts.input_ns += result.collate_ns * requests
         counts.infer_ns += result.infer_ns * requests
         counts.output_ns += result.split_ns * requests
+        size = counts.by_size.get(rows)
+        if size is None:
+            size = counts.by_size[rows] = SizeCounts()
+        size.batches += 1
+        size.input_ns += result.collate_ns
+        size.infer_ns += result.infer_ns
+        size.output_ns += result.split_ns
 
     def end_second(self, second: int, waiting: int, in_flight: int) -> TelemetrySecond:
         """Close the running second: what is to be reported of it; the totals take it over."""
         ended, self.second = self.second, {}
         for key, counts in ended.items():
-            counts.last_s = float(second)
             self.fold(key, counts)
         return TelemetrySecond(
             gateway=self.gateway,

@@ -39,6 +39,7 @@ class UnitAnswer(Struct, gc=False):
     queue_s: float
     compute_s: float  # the batch's time in the model, as the worker measured it
     compute_share_ns: int  # of it, this request's rows' share
+    tokens: int = 0  # that a tokenizer of the unit made of it
 
 
 class Work:
@@ -51,6 +52,7 @@ class Work:
         "killers",
         "queue",
         "queued_s",
+        "rank",
         "rows",
         "sent_s",
         "size_bytes",
@@ -58,12 +60,15 @@ class Work:
         "tensors",
     )
 
-    def __init__(self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float):
+    def __init__(
+        self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float, level: int
+    ):
         self.queue = queue
         self.tensors = tensors
         self.rows = rows
         self.size_bytes = sum([len(tensor.data) for tensor in tensors])
         self.deadline_s = deadline_s
+        self.rank = (level, deadline_s)  # lowest first
         self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
         self.queued_s = now_s
         self.sent_s = 0.0

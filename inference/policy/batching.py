@@ -10,8 +10,15 @@ bind requests to a replica that may turn out the slower. `LatencyModel` learns h
 
 from inference.spec import BatchPolicy
 
+PRIORITY_LEVELS = 5  # 1 is served first
+DEFAULT_LEVEL = 3  # of a request that names none: there is room above it and below
 SECOND_SLOT_S = 0.002  # a batch shorter than this is worth preparing ahead
 MEMORY = 0.98  # weight of what was known before, a batch
+
+
+def level_of(priority: int) -> int:
+    """The level of a request's `priority`: 0 asks for the default, what is beyond the last level is on the last."""
+    return min(priority, PRIORITY_LEVELS) if priority else DEFAULT_LEVEL
 
 
 def batch_rows(waiting: int, free: int, max_size: int) -> int:

@@ -1,14 +1,16 @@
 """What the documents want of a pool, in the order of its importance, and how much of that fits."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from inference.policy.hints import in_force as hints_in_force
 from inference.policy.placement import choose_device
-from inference.spec import ModelSpec, PoolSpec, Unit, Version
+from inference.spec import Hint, ModelSpec, PoolSpec, Unit, Version
 from inference.status import Effective
 
 Group = tuple[str, int, str, str]  # model, version, digest, unit
+NO_HINTS: Mapping[str, Hint] = {}
 
 
 class Wanted(Struct, frozen=True):
@@ -34,26 +36,38 @@ class Shortage(Struct, frozen=True):
     reason: str
 
 
-def list_wanted(models: Iterable[ModelSpec], effective: Mapping[str, Effective], pool: str) -> list[Wanted]:
+def list_wanted(
+    models: Iterable[ModelSpec], effective: Mapping[str, Effective], pool: str, hints: Mapping[str, Hint] = NO_HINTS
+) -> list[Wanted]:
     """All units of all live versions of the pool, in the order in which they are to start."""
     wanted = []
     for model in models:
         if model.pool != pool or model.deleted:
             continue
+        hint = hints_in_force(model, hints.get(model.name))
         in_force = effective[model.name].weights if model.name in effective else ()
         weighted = {weight.version for weight in (*model.traffic.weights, *in_force) if weight.percent > 0}
         for version in model.versions:
-            serving = version.number in weighted
+            serving = version.number in weighted and (hint is None or hint.loaded)
             for unit in version.units:
-                least = max(unit.scale.min_replicas, 1 if serving else 0)
+                least = max(unit.scale.min_replicas, 1 if serving or hint is not None else 0)
+                if hint is not None and not hint.loaded:
+                    least = 0
                 replicas = min(least, unit.scale.max_replicas)
                 wanted.append(Wanted(model.name, version, unit, replicas, serving))
     wanted.sort(key=lambda one: (not one.serving, len(one.version.units), one.model, -one.version.number))
     return wanted
 
 
-def list_in_force(effective: Iterable[Effective]) -> set[tuple[str, int]]:
-    return {(one.name, weight.version) for one in effective for weight in one.weights if weight.percent > 0}
+def list_in_force(effective: Iterable[Effective], unloaded: Collection[str] = ()) -> set[tuple[str, int]]:
+    """Versions that clients may be sent to. Those of a model that an operator unloaded are not."""
+    return {
+        (one.name, weight.version)
+        for one in effective
+        if one.name not in unloaded
+        for weight in one.weights
+        if weight.percent > 0
+    }
 
 
 def fit(wanted: Sequence[Wanted], pool: PoolSpec) -> tuple[dict[Group, int], list[Shortage]]:

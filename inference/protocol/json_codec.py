@@ -28,6 +28,10 @@ STRUCT_CODE = {
 }  # fmt: skip
 FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
 FIRST_OF_NUMBER = frozenset(b"-0123456789")
+SHARED_MEMORY = (
+    "Shared memory is not offered: naming a region by its key has let clients of other servers read and overwrite the "
+    "server's own memory. Send the tensor as JSON or binary data."
+)
 SEQUENCES = ("sequence_id", "sequence_start", "sequence_end")
 
 
@@ -122,15 +126,17 @@ def read_output(output: RequestOutput) -> WantedOutput:
     parameters = output.parameters
     if not parameters:
         return WantedOutput(output.name)
-    if "classification" in parameters:
-        raise UnsupportedFeature("Classification is not offered; ask for the scores and take the best of them.")
     refuse_shared_memory(parameters)
-    return WantedOutput(output.name, flag(parameters, "binary_data") if "binary_data" in parameters else None)
+    return WantedOutput(
+        output.name,
+        flag(parameters, "binary_data") if "binary_data" in parameters else None,
+        whole(parameters, "classification") if "classification" in parameters else 0,
+    )
 
 
 def refuse_shared_memory(parameters: Parameters) -> None:
     if "shared_memory_region" in parameters:
-        raise UnsupportedFeature("Shared memory is not offered; send the tensor as JSON or binary data.")
+        raise UnsupportedFeature(SHARED_MEMORY)
 
 
 def flag(parameters: Parameters, name: str) -> bool:

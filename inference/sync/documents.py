@@ -12,16 +12,16 @@ from msgspec import Struct
 
 from inference import spec, status
 from inference.errors import BadDocument
-from inference.spec import Document, Intent, KeysSpec, ModelSpec, PoolSpec, PriceSpec
+from inference.spec import Document, Hint, Intent, KeysSpec, ModelSpec, PoolSpec, PriceSpec
 from inference.status import Effective, Endpoints
 
 KINDS: dict[str, type[Document]] = {**spec.KINDS, **status.KINDS}
 FIELDS = {
-    "spec": "models", "pool": "pools", "price": "prices", "intent": "intents",
+    "spec": "models", "pool": "pools", "price": "prices", "intent": "intents", "hint": "hints",
     "effective": "effective", "endpoints": "endpoints",
 }  # fmt: skip
-NAMED_BY = {"spec": "name", "pool": "name", "price": "name", "intent": "rollout", "effective": "name",
-            "endpoints": "pool"}  # fmt: skip
+NAMED_BY = {"spec": "name", "pool": "name", "price": "name", "intent": "rollout", "hint": "model",
+            "effective": "name", "endpoints": "pool"}  # fmt: skip
 
 Change = tuple[str, str, Document]  # kind, key, document
 
@@ -34,6 +34,7 @@ class Documents(Struct, frozen=True):
     pools: dict[str, PoolSpec] = {}
     prices: dict[str, PriceSpec] = {}
     intents: dict[str, Intent] = {}
+    hints: dict[str, Hint] = {}
     effective: dict[str, Effective] = {}
     endpoints: dict[str, Endpoints] = {}
     tombstones: dict[tuple[str, str], Document] = {}
@@ -49,7 +50,7 @@ class Documents(Struct, frozen=True):
         return {
             f"{kind}/{key}": (document.epoch, document.generation)  # type: ignore[attr-defined]
             for kind, key, document in self
-            if kind in spec.KINDS
+            if kind in spec.KINDS and kind != "hint"
         }
 
     def __iter__(self) -> Iterator[Change]:

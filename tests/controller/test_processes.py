@@ -138,6 +138,32 @@ def test_a_kill_of_the_command_leaves_no_orphan(local):
     wait_until(lambda: not family_of(local.data), deadline_s=10, why="the lifeline ends all of them")
 
 
+def test_an_operator_unloads_and_loads_a_model_through_the_gateway(local):
+    with httpx.Client(base_url=local.url, headers={"Authorization": f"Bearer {local.key}"}, timeout=30) as client:
+
+        def states() -> set[str]:
+            return {entry["state"] for entry in client.post("/v2/repository/index").json()}
+
+        assert "model_repository" in client.get("/v2").json()["extensions"]
+        answer = client.post("/v2/repository/models/tiny/unload")
+        assert (answer.status_code, answer.json()) == (200, {"name": "tiny", "unload": True})
+        wait_until(lambda: not worker_pids(local.data), deadline_s=20)
+        refused = client.post("/v2/models/tiny/infer", json=BODY)
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+        assert "unloaded" in refused.json()["error"]
+        assert client.get("/v2/models/tiny/ready").status_code == 503
+        assert states() <= {"UNLOADING", "UNAVAILABLE"}
+
+        answer = client.post("/v2/repository/models/tiny/load", json={})
+        assert (answer.status_code, answer.json()) == (200, {"name": "tiny", "load": True})
+        assert client.post("/v2/models/tiny/infer", json=BODY).json()["outputs"][0]["data"] == ANSWER
+        assert states() == {"READY"}
+
+        client.post("/v2/repository/models/tiny/unload")
+        local.write(stable=2)  # the next generation of the spec, and no hint any more
+        wait_until(lambda: client.get("/v2/models/tiny/ready").status_code == 200, deadline_s=30)
+
+
 def test_traffic_moves_to_another_version_without_a_failed_request(local):
     with Load(local.url, local.key) as load:
         wait_until(lambda: load.counts["version 1"] > 20)

@@ -42,6 +42,7 @@ from inference.sync.files import DocumentFolder
 
 KEY = "sy_testtest_all"
 READ_KEY = "sy_testtest_read"
+OPERATE_KEY = "sy_testtest_operate"
 LIMITED_KEY = "sy_testtest_limited"
 EXPIRED_KEY = "sy_testtest_expired"
 REPO = Path(__file__).parents[2]
@@ -285,6 +286,7 @@ def make_keys(generation: int = 1, without: str = "") -> KeysSpec:
     keys = (
         key(KEY, "infer"),
         key(READ_KEY, "read"),
+        key(OPERATE_KEY, "operate"),
         key(LIMITED_KEY, "infer", models=("other",)),
         key(EXPIRED_KEY, "infer", expires_at_s=1.0),
     )

@@ -14,7 +14,9 @@ X = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
 @pytest.mark.parametrize("path, answer", [
     ("/v2/health/live", {"live": True}),
     ("/v2/health/ready", {"ready": True, "live": True}),
-    ("/v2", {"name": "switchyard", "version": "0.1.0", "extensions": ["binary_tensor_data", "parameters"]}),
+    ("/v2", {"name": "switchyard", "version": "0.1.0", "extensions": [
+        "binary_tensor_data", "classification", "model_configuration", "parameters", "schedule_policy", "statistics",
+    ]}),
     ("/v2/models/linear/ready", {"name": "linear", "ready": True}),
     ("/v2/models/linear/versions/2/ready", {"name": "linear", "ready": True}),
     ("/v2/models/linear/versions/best/ready", {"name": "linear", "ready": True}),
@@ -144,7 +146,6 @@ def test_the_error_table(shared: Any, method: str, path: str, options: dict, exp
     ({"inputs": [{**X, "shape": [4]}]}, "takes [-1, 4]"),
     ({"inputs": [{**X, "data": [1, 2, 3]}]}, "needs 4"),
     ({"inputs": [{**X, "shape": [0, 4], "data": []}]}, "no rows"),
-    ({"inputs": [{**X, "shape": [33, 4], "data": [0.0] * 132}]}, "at most 32 at once"),
     ({"inputs": [X, X]}, "twice: 'x'"),
     ({"inputs": [X], "outputs": [{"name": "z"}]}, "no output 'z'"),
     (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[NaN,0,0,0]}]}', "malformed"),

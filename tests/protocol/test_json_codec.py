@@ -125,8 +125,10 @@ def test_the_id_and_reserved_parameters_are_read() -> None:
     assert [(output.name, output.binary) for output in request.outputs] == [("y", False)]
 
 
-@pytest.mark.parametrize("more", [{"parameters": {"sequence_id": 1}},
-                                  {"outputs": [{"name": "y", "parameters": {"classification": 3}}]}])  # fmt: skip
+OUTPUT = {"name": "y", "parameters": {"shared_memory_region": "r"}}
+
+
+@pytest.mark.parametrize("more", [{"parameters": {"sequence_id": 1}}, {"outputs": [OUTPUT]}])
 def test_what_the_protocol_has_and_we_do_not_is_said_to_be_so(more: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFeature):
         json_codec.decode_request("m", "", body("FP32", [1], [1], **more))

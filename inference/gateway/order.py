@@ -1,0 +1,29 @@
+"""The order in which work waits: by priority, and within a priority by deadline.
+
+Requests of one priority and one timeout come in that order by themselves, so nearly all of them are just appended.
+"""
+
+from bisect import insort
+from collections import deque
+from operator import attrgetter
+
+from inference.gateway.work import Work
+
+RANK = attrgetter("rank")
+
+
+def insert(waiting: deque[Work], work: Work) -> None:
+    """Put one before those that come after it; among equals it is the last."""
+    insort(waiting, work, key=RANK)
+
+
+def pop_less_urgent(waiting: deque[Work], level: int) -> Work | None:
+    """Take out the last, where its level is less urgent than `level`."""
+    while waiting and waiting[-1].future.done():
+        waiting.pop()
+    return waiting.pop() if waiting and waiting[-1].rank[0] > level else None
+
+
+def oldest_s(waiting: deque[Work], now_s: float) -> float:
+    """Since when the longest waiting has waited."""
+    return min((work.queued_s for work in waiting if not work.future.done()), default=now_s)
