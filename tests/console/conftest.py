@@ -22,6 +22,14 @@ def empty_cache() -> None:
     cache.clear()
 
 
+@pytest.fixture(autouse=True)
+def no_old_reports() -> None:
+    """A process keeps the last reports it read and its connection; a test begins as a process does."""
+    from console.fleet.reports import mailbox
+
+    mailbox.forget()
+
+
 @pytest.fixture
 def make_user(db: None) -> Callable:
     """`make_user("ada", "operator")`; without a password they enter by `page_as` and `api_as`, which is quick."""

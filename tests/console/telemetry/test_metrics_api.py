@@ -108,7 +108,7 @@ def test_a_range_begins_at_a_whole_step():
     assert query.end == 1_764_000_008
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_the_last_hour_comes_from_the_rings_and_its_front_from_history(valkey, plane, telemetry, start_monitor):
     client = Client()
     client.force_login(get_user_model().objects.create_user("viewer-2", role="viewer"))

@@ -15,7 +15,7 @@ from console.telemetry.models import Event, GatewayRollUp, RollUp
 from inference.lifeline import VARIABLE, open_lifeline
 from inference.status import TELEMETRY
 
-pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.e2e]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.e2e]
 
 
 def state(url, channel="overview"):

@@ -18,7 +18,7 @@ from console.telemetry import live, wire
 from console.telemetry.events import record_events
 from console.telemetry.monitor import Monitor
 
-pytestmark = [pytest.mark.django_db(transaction=True, serialized_rollback=True), pytest.mark.asyncio]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.asyncio]
 
 
 class Socket:
