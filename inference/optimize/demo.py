@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from inference.errors import SwitchyardError
+from inference.log import configure_log
 from inference.spec import Document, Format, Scalar, Signature, Stage, Unit
 
 
@@ -103,6 +104,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--recipe", required=True, choices=sorted(RECIPES))
     parser.add_argument("--out", required=True, type=Path, help="folder to make; replaced where the recipe changed")
     given = parser.parse_args(arguments)
+    configure_log("demo")  # to stderr: stdout is the answer, which programs read
     out = given.out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     try:

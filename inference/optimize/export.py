@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from inference.errors import ModelFailed, SwitchyardError
+from inference.log import configure_log
 from inference.runtimes.huggingface import inspect_folder
 from inference.runtimes.onnx import OnnxRuntime, check_graph
 from inference.runtimes.safetensors import SafetensorsRuntime
@@ -161,6 +162,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--from", dest="source", required=True, type=Path, help="Hugging Face folder with safetensors")
     parser.add_argument("--to", dest="target", required=True, type=Path, help="folder for the graph; made if need be")
     given = parser.parse_args(arguments)
+    configure_log("export")  # to stderr: stdout is the answer, which programs read
     try:
         report = export_folder(given.source, given.target)
     except SwitchyardError as error:

@@ -23,6 +23,7 @@ from inference.errors import (
     UnsafeArtifact,
     UnsupportedFormat,
 )
+from inference.log import configure_log
 from inference.runtimes.archive import check_checksums, check_exported, drop_samples
 from inference.runtimes.base import get_runtime
 from inference.runtimes.folder import list_files, one_archive
@@ -123,6 +124,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--memory-bytes", type=int, default=MEMORY_BYTES, help="address space (default 16 GiB)")
     parser.add_argument("--cpu-s", type=int, default=CPU_S, help="CPU time (default 120)")
     given = parser.parse_args(arguments)
+    configure_log("inspect")  # to stderr: stdout is the answer, which programs read
 
     # Libraries print where they like. Only our JSON goes to the caller's standard output; theirs joins the errors.
     answer_fd = os.dup(sys.stdout.fileno())

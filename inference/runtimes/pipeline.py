@@ -16,7 +16,7 @@ import numpy as np
 from inference.errors import BadDocument, ModelFailed, SwitchyardError, UnsafeArtifact
 from inference.log import get_log
 from inference.policy.units import check_units, unit_signature, unit_stages
-from inference.processors.base import Processor, find_processor
+from inference.processors.base import TOKEN_COUNTS, Processor, find_processor
 from inference.protocol.tensors import NUMPY_KIND
 from inference.runtimes.base import Array, Runtime, get_runtime
 from inference.spec import Format, Signature, Stage, StageKind, TensorSpec, Unit, Version
@@ -49,7 +49,7 @@ class Pipeline:
             self.leave = self.from_device
 
     def run(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs of the rows in `batch`. BadRow names the row at fault; the others may be run again without it."""
+        """Outputs of the rows in `batch`, and their TOKEN_COUNTS where a tokenizer is among the steps. BadRow names the row at fault; the others may be run again without it."""
         return self.run_steps(batch, self.steps)
 
     def warm_up(self) -> None:
@@ -70,7 +70,10 @@ class Pipeline:
         with self.inference_mode():
             for step in steps:
                 at_hand.update(step.run(at_hand))
-            return self.leave({spec.name: at_hand[spec.name] for spec in self.outputs})
+            outputs = self.leave({spec.name: at_hand[spec.name] for spec in self.outputs})
+        if TOKEN_COUNTS in at_hand:
+            outputs[TOKEN_COUNTS] = at_hand[TOKEN_COUNTS]
+        return outputs
 
     def make_up(self, spec: TensorSpec, rows: int) -> np.ndarray:
         shape = (rows, *(WARM_UP_LENGTH if size < 0 else size for size in spec.shape[1:]))
