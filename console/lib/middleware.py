@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import structlog
 from django.http import HttpRequest, HttpResponse
+from django.utils.encoding import escape_uri_path
 
 from console.lib import metrics
 from console.lib.actors import bind_request_id
@@ -54,14 +55,15 @@ def write_line(request: HttpRequest, response: HttpResponse, took_ms: float) -> 
     actor = getattr(user, "username", "") or "-"
     write = log.error if response.status_code >= 500 else log.info
     write(
-        "request", method=request.method, path=hide_secret(request.path), status=response.status_code,
+        "request", method=request.method, path=loggable(request.path), status=response.status_code,
         ms=round(took_ms, 1), actor=actor,
     )  # fmt: skip
 
 
-def hide_secret(path: str) -> str:
-    """A one-time login link is a password while it lasts: not for the log."""
-    return "/login/…/" if path.startswith("/login/") else path
+def loggable(path: str) -> str:
+    """Percent-encoded again, for a terminal obeys control characters. A one-time login link is a password while it
+    lasts: not for the log."""
+    return "/login/…/" if path.startswith("/login/") else escape_uri_path(path)
 
 
 class HtmxLogin:

@@ -7,6 +7,7 @@ from rest_framework.pagination import CursorPagination, PageNumberPagination
 from rest_framework.response import Response
 
 from console.lib.errors import Invalid, Missing
+from console.lib.numbers import read_whole
 
 MAX_PAGE_SIZE = 200
 
@@ -60,9 +61,10 @@ def read_page_size(request: Any, default: int) -> int:
     given = request.query_params.get("page_size")
     if given is None:
         return default
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= MAX_PAGE_SIZE:
+    size = read_whole(given, otherwise=0)
+    if not 1 <= size <= MAX_PAGE_SIZE:
         raise Invalid.field("page_size", f"page_size is a whole number from 1 to {MAX_PAGE_SIZE}.")
-    return int(given)
+    return size
 
 
 def add_links(response: Response, following: str | None, previous: str | None) -> None:

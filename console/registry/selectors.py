@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from console.lib.errors import Missing
+from console.lib.numbers import read_whole
 from console.registry.choices import STABLE, UploadState, VersionState
 from console.registry.models import Alias, ArtifactFile, Model, Upload, Version
 
@@ -70,9 +71,9 @@ def resolve_version(model: Model, reference: str) -> Version:
         if newest is None:
             raise Missing(f"Model {model.name!r} has no ready version yet.")
         return newest
-    digits = text.removeprefix("v")
-    if digits.isdecimal():
-        return get_version(model, int(digits))
+    number = read_whole(text.removeprefix("v"), otherwise=-1)
+    if number >= 0:
+        return get_version(model, number)
     return get_alias(model, reference).version
 
 

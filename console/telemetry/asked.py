@@ -7,6 +7,7 @@ from typing import get_args
 from django.utils.dateparse import parse_datetime
 
 from console.lib.errors import Invalid
+from console.lib.numbers import read_whole
 from console.telemetry.series import RANGES, STEPS_OF_RANGES, By, Query, check, step_for
 
 PARAMETERS = frozenset({"series", "q", "by", "model", "range", "start", "end", "step"})
@@ -47,8 +48,9 @@ def read_range(given: Mapping[str, str], now_s: float) -> tuple[int, int]:
 
 
 def read_time(name: str, text: str) -> int:
-    if text.isdigit() and len(text) <= 11:
-        return int(text)
+    second = read_whole(text, otherwise=-1)
+    if 0 <= second < 10**11:
+        return second
     try:
         moment = parse_datetime(text.replace(" ", "+"))  # a plus sign not escaped arrives as a blank
     except ValueError:
@@ -61,9 +63,10 @@ def read_time(name: str, text: str) -> int:
 def read_step(text: str, span_s: int, usual: int | None) -> int:
     if not text:
         return usual or step_for(max(span_s, 1))
-    if not text.isdigit() or not 0 < int(text) <= 86_400:
+    step = read_whole(text, otherwise=0)
+    if not 0 < step <= 86_400:
         raise Invalid.field("step", f"step={text!r} is not usable: whole seconds, 1 to 86400.")
-    return int(text)
+    return step
 
 
 def read_quantiles(text: str) -> tuple[float, ...]:

@@ -48,6 +48,12 @@ def test_a_viewer_cannot_post_what_the_page_does_not_offer(viewer, page_as, path
     assert not Model.objects.exists()
 
 
+def test_who_is_no_admin_sees_who_can_help_and_nobody_else(viewer, operator, admin, page_as):
+    page = page_as(viewer).get("/settings/users/").content.decode()
+    assert admin.username in page
+    assert operator.username not in page
+
+
 def test_a_new_key_is_shown_once_and_never_cached(viewer, page_as):
     browser = page_as(viewer)
     answer = browser.post("/settings/api-keys/", {"name": "laptop", "scopes": ["infer"], "days": "30"})

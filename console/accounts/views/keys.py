@@ -1,6 +1,6 @@
 """API keys: made (their text is shown once), rotated, revoked."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +13,7 @@ from console.accounts.selectors import get_api_key, list_api_keys, state_of
 from console.accounts.services import create_api_key, revoke_api_key, rotate_api_key
 from console.accounts.services.keys import NewKey
 from console.lib.confirm import Effect, Question, ask
-from console.lib.errors import ConsoleError
+from console.lib.errors import ConsoleError, Invalid
 from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can
 from console.lib.rights import ADMIN, NATIVE, SCOPE_RIGHTS
@@ -30,7 +30,6 @@ def show(request: PageRequest) -> HttpResponse:
 
 
 def create(request: PageRequest) -> HttpResponse:
-    days = request.POST.get("days", "")
     names = [name for name in request.POST.get("models", "").replace(",", " ").split() if name]
     try:
         new = create_api_key(
@@ -38,11 +37,18 @@ def create(request: PageRequest) -> HttpResponse:
             name=request.POST.get("name", ""),
             scopes=request.POST.getlist("scopes"),
             models=names or None,
-            expires_at=timezone.now() + timedelta(days=int(days)) if days.isdecimal() else None,
+            expires_at=read_end(request.POST.get("days", "")),
         )
     except ConsoleError as refusal:
         return show_keys(request, refusal=refusal)
     return show_keys(request, new=new)
+
+
+def read_end(days: str) -> datetime | None:
+    """One of the lives that the form offers. Nothing else: a key must not live for ever by a slip."""
+    if days not in dict(LIVES):
+        raise Invalid.field("days", f"A key lives one of: {', '.join(label for _, label in LIVES)}.")
+    return timezone.now() + timedelta(days=int(days)) if days else None
 
 
 def show_keys(request: PageRequest, new: NewKey | None = None, refusal: ConsoleError | None = None) -> HttpResponse:

@@ -9,6 +9,7 @@ from console.accounts.models import User
 from console.accounts.selectors import get_user, list_users
 from console.accounts.services import create_login_link, create_user, deactivate_user, update_user
 from console.lib.errors import ConsoleError
+from console.lib.numbers import read_whole
 from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can
 from console.lib.rights import ADMIN
@@ -17,11 +18,13 @@ from console.lib.rights import ADMIN
 def show(
     request: PageRequest, refusal: ConsoleError | None = None, link: tuple[User, str] | None = None
 ) -> HttpResponse:
+    may_change = can(request.user, ADMIN)
+    admins = list_users().filter(role=Role.ADMIN, is_active=True)
     context = {
         "section": "users",
-        "users": list_users(),
-        "admins": list_users().filter(role=Role.ADMIN, is_active=True),
-        "may_change": can(request.user, ADMIN),
+        "users": list_users() if may_change else admins,
+        "admins": admins,
+        "may_change": may_change,
         "roles": [(role, role.label, ROLE_HELP[role]) for role in Role],
         "refusal": refusal,
         "link": link,
@@ -53,12 +56,11 @@ def create(request: PageRequest) -> HttpResponse:
 def change(request: PageRequest, user_id: int) -> HttpResponse:
     """Role, the native right, and whether the person may log in; the form carries the row version it was based on."""
     user = get_user(user_id)
-    seen = request.POST.get("seen", "")
     with told(request) as say:
         update_user(
             actor=request.user,
             user=user,
-            seen=int(seen) if seen.isdecimal() else 0,
+            seen=read_whole(request.POST.get("seen", ""), otherwise=0),
             role=request.POST.get("role"),
             native=request.POST.get("native") == "on",
             is_active=True,
@@ -71,9 +73,8 @@ def change(request: PageRequest, user_id: int) -> HttpResponse:
 @page(ADMIN)
 def deactivate(request: PageRequest, user_id: int) -> HttpResponse:
     user = get_user(user_id)
-    seen = request.POST.get("seen", "")
     with told(request) as say:
-        deactivate_user(actor=request.user, user=user, seen=int(seen) if seen.isdecimal() else 0)
+        deactivate_user(actor=request.user, user=user, seen=read_whole(request.POST.get("seen", ""), otherwise=0))
         say(f"{user.username} can no longer log in. Their sessions ended, their keys stop working.")
     return redirect("settings", "users")
 

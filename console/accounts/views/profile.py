@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 from console.accounts.choices import ROLE_HELP, Theme
 from console.accounts.services import change_preferences
 from console.accounts.services.people import PAGE_SIZES
+from console.lib.numbers import read_whole
 from console.lib.pages import PageRequest, back, page, told, wants_fragment
 
 A_YEAR_S = 365 * 86_400
@@ -46,7 +47,7 @@ def set_preferences(request: PageRequest) -> HttpResponse:
         change_preferences(
             user=request.user,
             shortcuts=request.POST.get("shortcuts") == "on",
-            page_size=int(request.POST["page_size"]) if request.POST.get("page_size", "").isdecimal() else 0,
+            page_size=read_whole(request.POST.get("page_size", ""), otherwise=0),
         )
         say("Saved.")
     return back(request, reverse("settings", args=["profile"]))

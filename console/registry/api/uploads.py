@@ -25,6 +25,7 @@ from console.lib.api_docs import CONFLICT, IDEMPOTENCY_KEY, INVALID, NOT_FOUND, 
 from console.lib.errors import Invalid, PreconditionMissing, TooLarge
 from console.lib.filters import StrictFilterSet
 from console.lib.idempotency import Idempotent
+from console.lib.numbers import read_whole
 from console.registry import selectors, services
 from console.registry.api.serializers import CreateUploadSerializer, UploadSerializer
 from console.registry.models import Upload
@@ -114,11 +115,11 @@ class OneUpload(generics.GenericAPIView[Upload]):
     )
     def patch(self, request: Request, pk: str) -> Response:
         upload = selectors.get_upload(pk)
-        offset = request.headers.get("Upload-Offset", "")
-        if not offset.isdecimal():
+        offset = read_whole(request.headers.get("Upload-Offset", ""), otherwise=-1)
+        if offset < 0:
             raise PreconditionMissing("Send Upload-Offset, the position at which this chunk begins; HEAD tells it.")
         upload = services.append_chunk(
-            upload=upload, offset_bytes=int(offset), chunk=read_body(request), sha256=read_digest(request)
+            upload=upload, offset_bytes=offset, chunk=read_body(request), sha256=read_digest(request)
         )
         return show_upload(upload)
 
@@ -144,8 +145,8 @@ class CompleteUpload(Idempotent):
 
 def read_body(request: Request) -> Iterator[bytes]:
     """The body in small pieces. What is announced as too long is refused unread."""
-    announced = request.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > services.MAX_CHUNK_BYTES:
+    announced = read_whole(request.headers.get("Content-Length", ""), otherwise=0)
+    if announced > services.MAX_CHUNK_BYTES:
         raise TooLarge(f"A chunk has at most {services.MAX_CHUNK_BYTES} bytes; this one has {announced}.")
     while piece := request._request.read(READ_BYTES):
         yield piece

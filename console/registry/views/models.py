@@ -11,6 +11,7 @@ from console.accounts.models import AuditEvent
 from console.accounts.selectors import list_audit_of
 from console.lib.confirm import Effect, Question, ask
 from console.lib.errors import ConsoleError
+from console.lib.numbers import read_whole
 from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can, why_not
 from console.lib.rights import OPERATE
@@ -168,5 +169,4 @@ def restore(request: PageRequest, slug: str) -> HttpResponse:
 
 def seen_version(request: PageRequest) -> int:
     """The row version that the form was made from; one that is missing matches nothing."""
-    seen = request.POST.get("seen", "")
-    return int(seen) if seen.isdecimal() else -1
+    return read_whole(request.POST.get("seen", ""), otherwise=-1)

@@ -128,5 +128,5 @@ def numbers(filled: Filled) -> list[Any]:
     words = filled.text.replace("[", " ").replace("]", " ").replace(",", " ").split()
     try:
         return [json.loads(word.lower()) for word in words]
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid.field(filled.field.name, f"{filled.field.name!r} takes numbers with commas between.") from None

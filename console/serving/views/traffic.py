@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from console.lib.errors import Invalid
+from console.lib.numbers import read_whole
 from console.lib.pages import PageRequest, page, told
 from console.lib.rights import OPERATE
 from console.registry.selectors import get_model
@@ -16,12 +17,11 @@ from console.serving.services import set_traffic as change_traffic
 @page(OPERATE)
 def set_traffic(request: PageRequest, slug: str) -> HttpResponse:
     """Fields are named w<version>; an empty one is 0."""
-    seen = request.POST.get("seen", "")
     with told(request) as say:
         change = change_traffic(
             model=get_model(slug),
             weights=read_weights(request),
-            seen=int(seen) if seen.isdecimal() else -1,
+            seen=read_whole(request.POST.get("seen", ""), otherwise=-1),
             assignment=request.POST.get("assignment"),
             actor=request.user,
         )
@@ -32,9 +32,10 @@ def set_traffic(request: PageRequest, slug: str) -> HttpResponse:
 def read_weights(request: PageRequest) -> dict[int, float]:
     weights = {}
     for name, value in request.POST.items():
-        if name[:1] == "w" and name[1:].isdecimal():
+        number = read_whole(name[1:], otherwise=0)
+        if name[:1] == "w" and number:
             try:
-                weights[int(name[1:])] = float(str(value) or 0)
+                weights[number] = float(str(value) or 0)
             except ValueError:
                 raise Invalid(f"{value!r} is not a percentage.") from None
     return weights
