@@ -41,13 +41,14 @@ def encode_request(body: dict[str, Any]) -> Encoded:
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):
         raise Invalid.field("inputs", 'Send {"inputs": [{"name", "datatype", "shape", "data"}]}.')
+    refuse_binary_answer(body)
     tails: list[bytes] = []
     heads = [encode_input(item, tails) for item in inputs]
     try:
         head = json.dumps({**body, "inputs": heads}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise Invalid.field("inputs", "NaN and infinity cannot travel as JSON.") from error
-    return Encoded(head.encode(), b"".join(tails))
+    return Encoded(encode_text(head), b"".join(tails))
 
 
 def encode_input(item: dict[str, Any], tails: list[bytes]) -> dict[str, Any]:
@@ -57,13 +58,36 @@ def encode_input(item: dict[str, Any], tails: list[bytes]) -> dict[str, Any]:
     packed = b"".join(struct.pack("<I", len(element)) + element for element in map(element_bytes, data))
     tails.append(packed)
     head = {name: value for name, value in item.items() if name != "data"}
-    head["parameters"] = {**(item.get("parameters") or {}), "binary_data_size": len(packed)}
+    head["parameters"] = {**parameters_of(item), "binary_data_size": len(packed)}
     return head
+
+
+def refuse_binary_answer(body: dict[str, Any]) -> None:
+    """What comes back is shown as JSON, so bytes behind it could not be."""
+    outputs = [item for item in body.get("outputs") or [] if isinstance(item, dict)]
+    wanted = parameters_of(body).get("binary_data_output")
+    if wanted or any(parameters_of(item).get("binary_data") for item in outputs):
+        raise Invalid.field("outputs", "Here answers are JSON. Ask the gateway itself for binary outputs.")
+
+
+def parameters_of(item: dict[str, Any]) -> dict[str, Any]:
+    given = item.get("parameters") or {}
+    if not isinstance(given, dict):
+        raise Invalid.field("inputs", "'parameters' are an object.")
+    return given
+
+
+def encode_text(text: str) -> bytes:
+    """JSON can spell half of a surrogate pair, which is no character and has no bytes."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise Invalid.field("inputs", "A text holds half of a surrogate pair, which is no character.") from None
 
 
 def element_bytes(element: Any) -> bytes:
     if isinstance(element, str):
-        return element.encode()
+        return encode_text(element)
     if isinstance(element, dict) and set(element) == {"b64"} and isinstance(element["b64"], str):
         try:
             return base64.b64decode(element["b64"], validate=True)

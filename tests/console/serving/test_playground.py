@@ -102,6 +102,11 @@ def test_a_gateway_that_is_away_or_silent_costs_bounded_time(
         ({"inputs": [{"name": "x", "data": [float("nan")]}]}, Invalid),
         ({"inputs": [{"name": "x", "data": [{"b64": "%%%"}]}]}, Invalid),
         ({"inputs": [{"name": "x", "data": [{"b64": "AAAA"}, 3]}]}, Invalid),
+        ({"inputs": [{"name": "x", "data": [{"b64": "AAAA"}], "parameters": [1]}]}, Invalid),
+        ({"inputs": [{"name": "x", "data": ["half \ud800"]}]}, Invalid),
+        ({"inputs": [{"name": "x", "data": ["half \ud800", {"b64": "AAAA"}]}]}, Invalid),
+        (TEXT | {"parameters": {"binary_data_output": True}}, Invalid),
+        (TEXT | {"outputs": [{"name": "y", "parameters": {"binary_data": True}}]}, Invalid),
         ({"inputs": [{"name": "x", "data": ["x" * (8 * 1024**2)]}]}, TooLarge),
     ],
 )
