@@ -1,6 +1,6 @@
 """REST of long work and of the demo."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters as filters
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -17,6 +17,7 @@ from console.lib.errors import Missing
 from console.lib.etag import etag_of, with_etag
 from console.lib.filters import StrictFilterSet
 from console.lib.idempotency import Idempotent
+from console.lib.rights import ADMIN
 from console.registry.models import Model
 from console.registry.selectors import get_model
 
@@ -98,6 +99,8 @@ class RemovedSerializer(serializers.Serializer[Any]):
 
 
 class Demo(Idempotent):
+    rights: ClassVar = {"DELETE": ADMIN}  # their versions and files go for good, as on the page
+
     @extend_schema(summary="Which demo models there are", responses={200: DemoSerializer, **PROBLEMS})
     def get(self, request: Request) -> Response:
         return Response(demo_now())

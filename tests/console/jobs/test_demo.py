@@ -72,6 +72,12 @@ def test_removing_the_demo_ends_its_work_and_leaves_no_file(valkey: str, api: An
 
 
 @pytest.mark.django_db
+def test_only_an_admin_removes_the_demo(operator: Any, api_as: Any) -> None:
+    answer = api_as(operator).delete("/api/v1/system/demo/")
+    assert (answer.status_code, answer.json()["required_role"]) == (403, "admin")
+
+
+@pytest.mark.django_db
 def test_an_attempt_that_broke_off_keeps_its_number() -> None:
     services.seed_demo(only="minilm-v1")
     model = selectors.get_model("minilm")
