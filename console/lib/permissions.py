@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 
 from console.lib.errors import NotAllowed
-from console.lib.rights import least_role
+from console.lib.rights import NATIVE, least_role
 
 
 def can(actor: Any, right: str) -> bool:
@@ -21,6 +21,8 @@ def why_not(actor: Any, right: str) -> str:
     """The reason to show beside a disabled control; empty when the actor may."""
     if can(actor, right):
         return ""
+    if right == NATIVE:
+        return "This needs the right “native”, which no role has: an admin gives it to a person under Settings, Users."
     return f"This needs the right “{right}”: ask an admin for the role {least_role(right)} or above."
 
 

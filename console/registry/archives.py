@@ -133,8 +133,8 @@ def settle(listed: list[tuple[str, int]], archive_bytes: int, limits: Limits) ->
 
 def clean_path(name: str, max_path: int = LIMITS.max_path) -> str:
     """The name as a relative path that stays where it is put. Raises UnsafeUpload."""
-    if not name or "\x00" in name or any(ord(letter) < 32 for letter in name):
-        raise UnsafeUpload(f"The name {name!r} is empty or holds control characters.")
+    if not name or not name.isprintable():  # nor a mark that turns the reading around: what is shown is what is so
+        raise UnsafeUpload(f"The name {name!r} is empty or holds characters that cannot be seen.")
     if "\\" in name or name.startswith("/") or (len(name) > 1 and name[1] == ":"):
         raise UnsafeUpload(f"The name {name!r} is absolute or has backslashes; use relative names with '/'.")
     parts = [part for part in name.split("/") if part not in ("", ".")]
