@@ -21,7 +21,7 @@ class Admin:
     def admit(self, request: Request) -> None:
         """Everything here is open to who may reach the port."""
 
-    def refusal(self, error: SwitchyardError) -> Response:
+    def refusal(self, error: SwitchyardError, request: Request | None) -> Response:
         return error_response(error)
 
     def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:

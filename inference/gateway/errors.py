@@ -44,7 +44,23 @@ def status_of(error: SwitchyardError) -> tuple[int, str]:
 
 def error_response(error: SwitchyardError) -> Response:
     status, _ = status_of(error)
-    body = msgspec.json.encode({"error": str(error), "code": error.code})
+    return respond_with(error, status, {"error": str(error), "code": error.code})
+
+
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def openai_error(error: SwitchyardError) -> Response:
+    """The same in the form that clients of OpenAI read."""
+    status, _ = status_of(error)
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    param = getattr(error, "param", "") or None
+    return respond_with(
+        error, status, {"error": {"message": str(error), "type": kind, "param": param, "code": error.code}}
+    )
+
+
+def respond_with(error: SwitchyardError, status: int, body: dict[str, object]) -> Response:
     headers = b""
     if isinstance(error, Busy):
         headers = b"retry-after: %d\r\n" % max(1, ceil(error.retry_after_s))
@@ -52,7 +68,7 @@ def error_response(error: SwitchyardError) -> Response:
         headers = b"www-authenticate: Bearer\r\n"
     elif isinstance(error, MethodNotAllowed):
         headers = b"allow: %b\r\n" % error.allowed.encode()
-    return Response(status, body, headers=headers)
+    return Response(status, msgspec.json.encode(body), headers=headers)
 
 
 class Internal(SwitchyardError):

@@ -43,5 +43,5 @@ class Application(Protocol):
     def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
         """Answer by `respond`, at once or later; what is returned is cancelled when the client hangs up."""
 
-    def refusal(self, error: SwitchyardError) -> Response:
-        """The answer to a request that could not be read."""
+    def refusal(self, error: SwitchyardError, request: Request | None) -> Response:
+        """The answer to a request that could not be read, as far as it was."""

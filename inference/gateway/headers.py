@@ -1,8 +1,9 @@
-"""What a request's headers say to the data plane, and which ids go back."""
+"""What a request's headers say to the data plane, and which ids go back: the same over HTTP and gRPC."""
 
 import os
 import re
 from collections.abc import Mapping
+from itertools import count
 
 from inference.errors import BadInput, MissingKey
 from inference.gateway.dataplane import Call
@@ -25,14 +26,17 @@ def principal_of(request: Request) -> ApiKey:
 
 def call_of(request: Request, version: str) -> Call:
     """Raises MissingKey, or BadInput for a header that says nothing sensible."""
-    headers, principal = request.headers, principal_of(request)
+    return make_call(request.headers, principal_of(request), version, request.arrived_s)
+
+
+def make_call(headers: Headers, principal: ApiKey, version: str, arrived_s: float) -> Call:
     facts = Facts(
         pinned=version or pinned_by_header(headers),
         canary_key=headers.get(b"x-canary-key", b"").decode("latin-1"),
         api_key=principal.id,
         headers=headers,
     )
-    return Call(principal, facts, request.arrived_s, timeout_of(headers), priority_of(headers))
+    return Call(principal, facts, arrived_s, timeout_of(headers), priority_of(headers))
 
 
 def pinned_by_header(headers: Headers) -> str:
@@ -59,6 +63,20 @@ def priority_of(headers: Headers) -> int:
     if not given.isdigit() or len(given) > 9:
         raise BadInput("X-Priority takes a whole number: 1 is served first, 0 is the default.")
     return int(given)
+
+
+class RequestIds:
+    """By them people find a request again: the client's own if it can come back in a header, else one of ours."""
+
+    def __init__(self) -> None:
+        self.prefix = os.urandom(8).hex().encode()
+        self.numbers = count(1)
+
+    def of(self, headers: Headers) -> bytes:
+        given = headers.get(b"x-request-id")
+        if given is not None and TOKEN.fullmatch(given):
+            return given
+        return b"%b-%08x" % (self.prefix, next(self.numbers))
 
 
 def child_trace(traceparent: bytes) -> bytes:

@@ -226,8 +226,8 @@ class Connection(asyncio.Protocol):
             return
         self.lingering_since_s = monotonic()
         self.drop_body()
-        self.reading = None
-        self.pending.append(self.application.refusal(error))
+        request, self.reading = self.reading, None
+        self.pending.append(self.application.refusal(error, request))
         if self.active is None:
             self.answer_next()
 

@@ -181,7 +181,7 @@ class Replica:
         for work, item, tensors in zip(batch.works, result.items, outputs, strict=True):
             if not item.error:
                 share_ns = result.infer_ns * work.rows // batch.rows
-                queue.answered(work, UnitAnswer(tensors, work.sent_s - work.queued_s, infer_s, share_ns))
+                queue.answered(work, UnitAnswer(tensors, work.sent_s - work.queued_s, infer_s, share_ns, item.tokens))
             else:
                 queue.failed(work, error_of_worker(item.error, item.message))
 

@@ -1,13 +1,11 @@
 """The HTTP application of the inference port: who asks, which call it is, and inference from bytes to bytes.
 
 No rule of inference lives here. What a body looks like is a codec's business; the other calls of the protocol are in
-`oip`.
+`oip` and `v1`.
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
-from itertools import count
 from time import time
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -15,12 +13,13 @@ from urllib.parse import unquote
 from inference.errors import BadInput, SwitchyardError
 from inference.gateway.dataplane import Answer, Dataplane
 from inference.gateway.eager import Eager
-from inference.gateway.errors import Internal, error_response
+from inference.gateway.errors import Internal, error_response, openai_error
 from inference.gateway.exchange import Request, Response, Running
-from inference.gateway.headers import TOKEN, call_of, child_trace, pinned_by_header
+from inference.gateway.headers import RequestIds, call_of, child_trace, pinned_by_header
 from inference.gateway.oip import OpenInference, model_of, require_method
 from inference.gateway.repository import Repository
 from inference.gateway.statistics import Statistics
+from inference.gateway.v1 import PREDICT, Embeddings, Predict, VersionOne, is_predict, speaks_openai
 from inference.log import get_log
 from inference.protocol import binary_codec, json_codec
 from inference.protocol.messages import InferRequest
@@ -41,10 +40,11 @@ class Codec(Protocol):
 class Rest:
     def __init__(self, dataplane: Dataplane, statistics: Statistics, repository: Repository):
         self.dataplane = dataplane
+        self.v1 = VersionOne(dataplane)
         self.v2 = OpenInference(dataplane, statistics, repository)
         self.infer_codec = InferCodec(dataplane)
-        self.request_prefix = os.urandom(8).hex().encode()
-        self.request_numbers = count(1)
+        self.predict_codec = Predict(dataplane)
+        self.request_ids = RequestIds()
 
     # exchange.Application
 
@@ -59,17 +59,18 @@ class Rest:
             self.dataplane.refused("", error)
             raise
 
-    def refusal(self, error: SwitchyardError) -> Response:
-        return error_response(error)
+    def refusal(self, error: SwitchyardError, request: Request | None = None) -> Response:
+        """In the form of the API that was called, as far as its path is known."""
+        return openai_error(error) if request is not None and speaks_openai(request.parts) else error_response(error)
 
     def handle(self, request: Request, respond: Respond) -> Running | None:
         try:
             return self.route(request, respond)
         except SwitchyardError as error:
-            respond(self.named(request, error_response(error)))
+            respond(self.named(request, self.refusal(error, request)))
         except Exception:
             log.exception("request_broke", url=request.url.decode("ascii", "replace")[:200])
-            respond(self.named(request, error_response(Internal())))
+            respond(self.named(request, self.refusal(Internal(), request)))
         return None
 
     def route(self, request: Request, respond: Respond) -> Running | None:
@@ -78,11 +79,25 @@ class Rest:
             model, version = model_of(parts[2:-1])
             require_method(request, b"POST")
             return self.infer(request, model, version, self.infer_codec, respond)
+        if parts[0] == "v1":
+            return self.route_v1(request, respond)
         answer = self.v2.read(request)
         if isinstance(answer, Response):
             respond(self.named(request, answer))
             return None
         return self.wait_for(answer, request, respond)
+
+    def route_v1(self, request: Request, respond: Respond) -> Running | None:
+        parts = request.parts
+        if parts == ["v1", "embeddings"]:
+            require_method(request, b"POST")
+            embeddings = Embeddings(self.dataplane, request.body)
+            return self.infer(request, embeddings.body.model, "", embeddings, respond)
+        if is_predict(parts):
+            require_method(request, b"POST")
+            return self.infer(request, parts[2].removesuffix(PREDICT), "", self.predict_codec, respond)
+        respond(self.named(request, self.v1.read(request)))
+        return None
 
     def infer(self, request: Request, model: str, version: str, codec: Codec, respond: Respond) -> Running | None:
         try:
@@ -94,9 +109,9 @@ class Rest:
 
         def done(answer: Answer | None, error: BaseException | None) -> None:
             if answer is not None:
-                response = encode(codec, asked, answer)
+                response = self.encode(request, codec, asked, answer)
             elif isinstance(error, SwitchyardError):
-                response = error_response(error)
+                response = self.refusal(error, request)
             else:
                 return  # cancelled: nobody listens any more
             respond(self.named(request, response))
@@ -113,44 +128,40 @@ class Rest:
             if error is None:
                 response = task.result()
             elif isinstance(error, SwitchyardError):
-                response = error_response(error)
+                response = self.refusal(error, request)
             else:
                 log.error("request_broke", url=request.url.decode("ascii", "replace")[:200], exc_info=error)
-                response = error_response(Internal())
+                response = self.refusal(Internal(), request)
             respond(self.named(request, response))
 
         task = asyncio.get_running_loop().create_task(answer)
         task.add_done_callback(done)
         return task
 
+    def encode(self, request: Request, codec: Codec, asked: InferRequest, answer: Answer) -> Response:
+        """The answer as bytes, or why it cannot be sent so."""
+        try:
+            response = codec.encode(asked, answer)
+        except SwitchyardError as error:
+            return self.refusal(error, request)
+        except Exception:
+            log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
+            return self.refusal(Internal(), request)
+        response.headers += b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: %b\r\n" % (
+            answer.plan.label_bytes,
+            answer.reason.encode(),
+            b"queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f"
+            % (answer.queue_s * 1e3, answer.compute_s * 1e3, answer.total_s * 1e3),
+        )
+        return response
+
     def named(self, request: Request, response: Response) -> Response:
         """Add the ids by which people find this request again."""
-        given = request.headers.get(b"x-request-id")
-        if given is None or not TOKEN.fullmatch(given):
-            given = b"%b-%08x" % (self.request_prefix, next(self.request_numbers))
-        response.headers += b"x-request-id: %b\r\n" % given
+        response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(request.headers)
         trace = request.headers.get(b"traceparent")
         if trace is not None and (trace := child_trace(trace)):
             response.headers += b"traceparent: %b\r\n" % trace
         return response
-
-
-def encode(codec: Codec, asked: InferRequest, answer: Answer) -> Response:
-    """The answer as bytes, or why it cannot be sent so."""
-    try:
-        response = codec.encode(asked, answer)
-    except SwitchyardError as error:
-        return error_response(error)
-    except Exception:
-        log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
-        return error_response(Internal())
-    response.headers += b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: %b\r\n" % (
-        answer.plan.label_bytes,
-        answer.reason.encode(),
-        b"queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f"
-        % (answer.queue_s * 1e3, answer.compute_s * 1e3, answer.total_s * 1e3),
-    )
-    return response
 
 
 class InferCodec:

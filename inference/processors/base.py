@@ -26,6 +26,8 @@ PROCESSORS = {
     "fail": "inference.processors.faults:Fail",
 }
 ENTRY_POINTS = "switchyard.processors"
+# What a tokenizer adds besides its outputs: the tokens of each row, padding left out.
+TOKEN_COUNTS = "switchyard.token_counts"  # noqa: S105  no password
 
 Array = Any  # a numpy array or, for processors that run `on_device`, a torch tensor
 

@@ -8,7 +8,7 @@ import numpy as np
 import tokenizers
 
 from inference.errors import BadDocument, CorruptArtifact
-from inference.processors.base import Array, artifact_file, read_config, read_texts
+from inference.processors.base import TOKEN_COUNTS, Array, artifact_file, read_config, read_texts
 from inference.spec import Positive, Stage
 
 
@@ -24,7 +24,7 @@ FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_id
 
 
 class Tokenizer:
-    """Takes one BYTES tensor of UTF-8 text, a text a row; adds those of FIELDS that the stage declares.
+    """Takes one BYTES tensor of UTF-8 text, a text a row; adds those of FIELDS that the stage declares, and counts.
 
     Rows are padded to the longest of the batch, never to a fixed length: short texts cost what they are worth.
     """
@@ -52,7 +52,9 @@ class Tokenizer:
         texts = read_texts(self.text, tensors[self.text], self.max_bytes)
         encodings = self.tokenizer.encode_batch_fast(texts)
         width = len(encodings[0].ids) if encodings else 0
-        return {
+        added = {
             name: np.array([getattr(e, FIELDS[name]) for e in encodings], dtype=np.int64).reshape(len(texts), width)
             for name in self.outputs
         }
+        added[TOKEN_COUNTS] = np.array([sum(encoding.attention_mask) for encoding in encodings], dtype=np.int64)
+        return added

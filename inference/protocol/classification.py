@@ -6,7 +6,7 @@ import numpy as np
 
 from inference.errors import BadInput
 from inference.protocol.messages import Tensor
-from inference.protocol.tensors import element_count, pack_bytes, to_numpy
+from inference.protocol.tensors import element_count, pack_bytes, to_numbers
 
 
 def classify(tensor: Tensor, k: int, labels: Sequence[str] = ()) -> Tensor:
@@ -16,7 +16,7 @@ def classify(tensor: Tensor, k: int, labels: Sequence[str] = ()) -> Tensor:
             f"Output {tensor.name!r} is {tensor.datatype}; classification needs numbers. Ask for it as it is."
         )
     rows = tensor.shape[0]
-    values = numbers(tensor).reshape(rows, element_count(tensor.shape[1:]))
+    values = to_numbers(tensor).reshape(rows, element_count(tensor.shape[1:]))
     # A stable sort of what is worse than what: NaN is worse than all, and stays so whatever its sign.
     order = np.argsort(rank(values), axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(values, order, axis=1)
@@ -26,13 +26,6 @@ def classify(tensor: Tensor, k: int, labels: Sequence[str] = ()) -> Tensor:
         for value, index in zip(values_of_row, indexes, strict=True)
     )
     return Tensor(tensor.name, "BYTES", (rows, order.shape[1]), pack_bytes(elements))
-
-
-def numbers(tensor: Tensor) -> np.ndarray:
-    values = to_numpy(tensor)
-    if tensor.datatype == "BF16":  # its 16 bits are the upper half of a float32
-        return (values.astype("<u4") << 16).view("<f4")
-    return values
 
 
 def rank(values: np.ndarray) -> np.ndarray:

@@ -85,6 +85,12 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     return np.frombuffer(tensor.data, dtype=NUMPY_KIND[tensor.datatype]).reshape(tensor.shape)
 
 
+def to_numbers(tensor: Tensor) -> np.ndarray:
+    """Like `to_numpy`, but BF16 as the numbers that its bits stand for, which are the upper half of a float32."""
+    values = to_numpy(tensor)
+    return (values.astype("<u4") << 16).view("<f4") if tensor.datatype == "BF16" else values
+
+
 def from_numpy(name: str, datatype: str, values: np.ndarray) -> Tensor:
     """The tensor of an array whose dtype already is the datatype's (object or bytes arrays for BYTES)."""
     if datatype == "BYTES":

@@ -49,7 +49,10 @@ class Pipeline:
             self.leave = self.from_device
 
     def run(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs of the rows in `batch`, and their TOKEN_COUNTS where a tokenizer is among the steps. BadRow names the row at fault; the others may be run again without it."""
+        """Outputs of the rows in `batch`, and their TOKEN_COUNTS where a tokenizer is among the steps.
+
+        BadRow names the row at fault; the others may be run again without it.
+        """
         return self.run_steps(batch, self.steps)
 
     def warm_up(self) -> None:

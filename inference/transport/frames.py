@@ -105,6 +105,7 @@ class ItemResult(Header):
     tensors: list[TensorHead]
     error: str = ""
     message: str = ""
+    tokens: int = 0  # that a tokenizer made of the item
 
 
 class Result(Header):

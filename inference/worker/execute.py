@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from inference.errors import BadInput, DeadlinePassed, Failed, ModelFailed, OutputNotFinite, SwitchyardError
 from inference.log import get_log
-from inference.processors.base import BadRow
+from inference.processors.base import TOKEN_COUNTS, BadRow
 from inference.protocol.messages import Tensor
 from inference.spec import TensorSpec
 from inference.transport.frames import ItemResult, head_of, tensors_of
@@ -81,6 +81,7 @@ class Execution:
         self.took = Timings()
         self.failed = False  # the model raised, and the log has its stack
         self.outcomes: list[Outcome] = [[] for _ in batch.items]
+        self.tokens = [0] * len(batch.items)
 
     def run(self) -> tuple[list[ItemResult], list[bytes | memoryview]]:
         """Answers in the order of the items, and the body that goes with them. Raises DeviceLost."""
@@ -162,6 +163,8 @@ class Execution:
         finally:
             ran = time.perf_counter_ns()
             took.infer_ns += ran - collated
+        if (counts := outputs.get(TOKEN_COUNTS)) is not None:
+            self.count_tokens(works, counts)
         outputs = check_outputs(outputs, sum(rows), pipeline.outputs)
         if self.empty is not new_array:
             outputs = own_memory(outputs, arrays)
@@ -171,6 +174,12 @@ class Execution:
                 refuse_infinite(shares, rows, finite_rows(outputs[spec.name], spec.datatype), spec.name)
         took.split_ns += time.perf_counter_ns() - ran
         return shares
+
+    def count_tokens(self, works: Sequence[Work], counts: np.ndarray) -> None:
+        start = 0
+        for work in works:
+            self.tokens[work.index] = int(counts[start : start + work.rows].sum())
+            start += work.rows
 
     def explain(self, error: Exception) -> SwitchyardError:
         """What a client may know of an error: ours as it is, any other by its kind. The log has the rest."""
@@ -186,9 +195,9 @@ class Execution:
     def results(self) -> tuple[list[ItemResult], list[bytes | memoryview]]:
         start = time.perf_counter_ns()
         results, body = [], []
-        for outcome in self.outcomes:
+        for outcome, tokens in zip(self.outcomes, self.tokens, strict=True):
             if isinstance(outcome, list):
-                results.append(ItemResult([head_of(tensor) for tensor in outcome]))
+                results.append(ItemResult([head_of(tensor) for tensor in outcome], tokens=tokens))
                 body += [tensor.data for tensor in outcome]
             else:
                 results.append(ItemResult([], outcome.code, str(outcome)))
