@@ -109,7 +109,7 @@ def deploy(folder: Path, model: str, version: spec.Version, workers: int = 8) ->
     path.write_bytes(spec.encode(document))
     port, admin_port = free_port(), free_port()
     command = [sys.executable, "-m", "inference", "local", "--spec", str(path), "--data", str(folder / "data")]
-    command += ["--port", str(port), "--admin-port", str(admin_port)]
+    command += ["--port", str(port), "--admin-port", str(admin_port), "--grpc-port", "0"]
     with (folder / "local.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     running = Deployment(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", key, folder / "data")

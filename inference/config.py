@@ -25,6 +25,7 @@ class Config:
     pool: str = setting("SWITCHYARD_POOL", "default", "The pool that this controller runs")
     host: str = setting("SWITCHYARD_HOST", "127.0.0.1", "Address that the gateway binds")
     port: int = setting("SWITCHYARD_GATEWAY_PORT", 8080, "Port for inference over HTTP")
+    grpc_port: int = setting("SWITCHYARD_GRPC_PORT", 8081, "Port for inference over gRPC; 0: none")
     admin_port: int = setting("SWITCHYARD_ADMIN_PORT", 8082, "Port for /metrics and health")
     processes: int = setting("SWITCHYARD_GATEWAY_PROCESSES", 1, "Gateway processes that share the port")
     max_body_bytes: int = setting("SWITCHYARD_MAX_BODY_BYTES", 64 * 1024 * 1024, "Largest request body")

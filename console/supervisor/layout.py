@@ -20,6 +20,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8000
     gateway_port: int = 8080
+    grpc_port: int = 8081
     admin_port: int = 8082
     demo: bool = True
     workers: int | None = None
@@ -45,15 +46,19 @@ def plan_layout(options: Options, say: Callable[[str], None]) -> Layout:
     for label, wanted in (
         ("console", options.port),
         ("gateway", options.gateway_port),
+        ("gateway's gRPC", options.grpc_port),
         ("admin", options.admin_port),
     ):
+        if not wanted:  # only gRPC may be left out
+            ports.append(0)
+            continue
         port = next_free_port(options.host, wanted, ports)
         if port != wanted:
             say(f"Port {wanted} is taken; the {label} listens on {port}.")
         ports.append(port)
-    console, gateway, admin = ports
+    console, gateway, grpc, admin = ports
     given = os.environ.get("REDIS_URL", "")
     socket = None if given else run_dir(options.data) / "valkey.sock"
     return Layout(
-        options.data, options.host, console, gateway, admin, redis_url=given or f"unix://{socket}", valkey_socket=socket
+        options.data, options.host, console, gateway, grpc, admin, given or f"unix://{socket}", valkey_socket=socket
     )

@@ -175,7 +175,7 @@ class Machine:
             "console_url": self.layout.console_url,
             "gateway_url": self.layout.gateway_url,
             "admin_url": self.layout.admin_url,
-            "grpc_url": None,
+            "grpc_url": self.layout.grpc_url,
             "data_dir": str(self.options.data),
             "pids": {name: child.pid for name in REPORTED if (child := self.supervisor.children.get(name))},
         }

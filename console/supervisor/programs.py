@@ -17,6 +17,7 @@ class Layout:
     host: str
     port: int
     gateway_port: int
+    grpc_port: int  # 0: none
     admin_port: int
     redis_url: str
     valkey_socket: Path | None  # None: REDIS_URL was given, nothing is embedded
@@ -28,6 +29,11 @@ class Layout:
     @property
     def gateway_url(self) -> str:
         return f"http://{browsable(self.host)}:{self.gateway_port}"
+
+    @property
+    def grpc_url(self) -> str | None:
+        """As gRPC's clients take it: without a scheme."""
+        return f"{browsable(self.host)}:{self.grpc_port}" if self.grpc_port else None
 
     @property
     def admin_url(self) -> str:
@@ -42,6 +48,7 @@ class Layout:
             "SWITCHYARD_GATEWAY_URL": self.gateway_url,
             "SWITCHYARD_HOST": self.host,
             "SWITCHYARD_GATEWAY_PORT": str(self.gateway_port),
+            "SWITCHYARD_GRPC_PORT": str(self.grpc_port),
             "SWITCHYARD_ADMIN_PORT": str(self.admin_port),
             "REDIS_URL": self.redis_url,
             "HF_HUB_OFFLINE": "1",

@@ -79,6 +79,7 @@ class Screen:
             "User": facts["admin_user"],
             "Password": password,
             "Gateway": facts["gateway_url"],
+            "gRPC": facts["grpc_url"] or "off",
             "API key": facts["api_key"] or "none yet: make one under Settings, API keys",
             "Metrics": f"{facts['admin_url']}/metrics",
             "Data": facts["data_dir"],

@@ -49,8 +49,8 @@ class Children:
         self.url = f"http://{config.host}:{config.port}"
         self.stopping = threading.Event()
         self.hurry = False
-        gateway = ["--host", config.host, "--port", str(config.port), "--admin-port", str(config.admin_port),
-                   "--processes", str(config.processes)]  # fmt: skip
+        gateway = ["--host", config.host, "--port", str(config.port), "--grpc-port", str(config.grpc_port),
+                   "--admin-port", str(config.admin_port), "--processes", str(config.processes)]  # fmt: skip
         self.controller = Child("controller", [])
         self.gateway = Child("gateway", gateway)
         self.lifeline, self.hold = -1, -1

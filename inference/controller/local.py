@@ -32,6 +32,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", help="data folder (default: local/ in SWITCHYARD_DATA)")
     parser.add_argument("--host", help="address to bind")
     parser.add_argument("--port", type=int, help="port for inference; 0 takes a free one")
+    parser.add_argument("--grpc-port", type=int, help="port for inference over gRPC; 0 for none")
     parser.add_argument("--admin-port", type=int, help="port for /metrics and health; 0 takes a free one")
     parser.add_argument("--processes", type=int, help="gateway processes that share the port")
     parser.add_argument("--workers", type=int, help="most workers at a time (default: the file's, or 8)")
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> int:
             redis_url="",
             host=arguments.host,
             port=arguments.port,
+            grpc_port=arguments.grpc_port,
             admin_port=arguments.admin_port,
             processes=arguments.processes,
         )

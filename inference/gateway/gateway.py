@@ -1,11 +1,12 @@
-"""One gateway process, put together: documents in, HTTP out, a report a second."""
+"""One gateway process, put together: documents in, HTTP and gRPC out, a report a second."""
 
 import asyncio
 import gc
 import ssl
 from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.config import Config
 from inference.errors import SwitchyardError
@@ -23,6 +24,9 @@ from inference.status import GatewayStatus
 from inference.sync.feed import Feed
 from inference.sync.report import Reporter
 
+if TYPE_CHECKING:
+    from inference.gateway.grpc.server import GrpcServer
+
 log = get_log()
 
 RESTART_S = 1.0
@@ -38,6 +42,18 @@ async def keep_running(name: str, part: Callable[[], Coroutine[Any, Any, None]])
         except Exception:
             log.exception("gateway_part_broke", part=name)
         await asyncio.sleep(RESTART_S)
+
+
+def make_grpc(dataplane: Dataplane, config: Config) -> "GrpcServer | None":
+    """The gRPC edge, where it is wanted and its libraries are installed; without, nothing of it is imported."""
+    if not config.grpc_port:
+        return None
+    if find_spec("grpc") is None:
+        log.warning("grpc_off", port=config.grpc_port, why="grpcio is not installed", fix="install switchyard[grpc]")
+        return None
+    from inference.gateway.grpc.server import GrpcServer
+
+    return GrpcServer(dataplane, config)
 
 
 class Gateway:
@@ -57,12 +73,13 @@ class Gateway:
         self.repository = Repository(self.dataplane, self.feed)
         self.rest = Rest(self.dataplane, self.statistics, self.repository)
         self.http = HttpServer(self.rest, config)
+        self.grpc = make_grpc(self.dataplane, config)
         self.reporter = Reporter(config.redis_url)
         self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew
         self.tasks: list[asyncio.Task[None]] = []
 
     async def start(self, host: str, port: int, reuse_port: bool = False) -> int:
-        """Load the last good documents, link, listen; returns the port. Raises OSError when it is taken."""
+        """Load the last good documents, link, listen; returns the port of HTTP. Raises OSError when one is taken."""
         self.feed.load()
         self.tables.load(self.feed.documents)
         parts = {"feed": lambda: self.feed.run(self.on_change), "reporter": self.reporter.run,
@@ -70,6 +87,8 @@ class Gateway:
         self.tasks = [asyncio.create_task(keep_running(name, part), name=name) for name, part in parts.items()]
         await self.wait_for_links()
         port = await self.http.listen(host, port, reuse_port)
+        if self.grpc is not None:
+            await self.grpc.listen(host, self.config.grpc_port, reuse_port)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -128,7 +147,7 @@ class Gateway:
             feed_revision=self.feed.revision,
             running=self.dataplane.running,
             connections=len(self.http.connections),
-            buffered_bytes=self.http.buffered_bytes,
+            buffered_bytes=self.http.buffered_bytes + (self.grpc.service.buffered_bytes if self.grpc else 0),
             accepted=self.http.accepted,
             turned_away=self.http.turned_away,
             reports_dropped=self.reporter.dropped_seconds,
@@ -146,7 +165,8 @@ class Gateway:
         """Nothing in flight is lost: stop accepting, answer, then hang up on workers and Redis."""
         self.dataplane.draining = True
         log.info("gateway_draining", running=self.dataplane.running, connections=len(self.http.connections))
-        clean = await self.http.drain(self.config.drain_s)
+        edges = [edge.drain(self.config.drain_s) for edge in (self.http, self.grpc) if edge is not None]
+        clean = all(await asyncio.gather(*edges))
         self.end_second(int(time()))
         await self.dispatcher.stop()
         for task in self.tasks:

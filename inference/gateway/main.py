@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import ssl
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> int:
             redis_url=arguments.redis_url,
             host=arguments.host,
             port=arguments.port,
+            grpc_port=arguments.grpc_port,
             admin_port=arguments.admin_port,
             processes=arguments.processes,
         )
@@ -46,8 +48,8 @@ def main(argv: list[str]) -> int:
     try:
         return uvloop.run(run_parent(config) if config.processes > 1 else run_alone(config))
     except OSError as error:
-        log.error("gateway_cannot_listen", host=config.host, port=config.port, admin_port=config.admin_port,
-                  error=str(error))  # fmt: skip
+        log.error("gateway_cannot_listen", host=config.host, port=config.port, grpc_port=config.grpc_port,
+                  admin_port=config.admin_port, error=str(error))  # fmt: skip
         return 1
 
 
@@ -57,6 +59,7 @@ def read_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--redis-url", help="Redis or Valkey; without one, documents are read from the data folder")
     parser.add_argument("--host", help="address to bind")
     parser.add_argument("--port", type=int, help="port for inference; 0 takes a free one")
+    parser.add_argument("--grpc-port", type=int, help="port for inference over gRPC; 0 for none")
     parser.add_argument("--admin-port", type=int, help="port for /metrics and health; 0 takes a free one")
     parser.add_argument("--processes", type=int, help="processes that share the port")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -115,7 +118,8 @@ async def run_alone(config: Config) -> int:
     admin_port = await admin.listen(config.host, config.admin_port)
     port = await gateway.start(config.host, config.port)
     gateway.url = url_of(config.host, port)
-    log.info("gateway_listens", url=gateway.url, admin_url=url_of(config.host, admin_port), processes=1)
+    log.info("gateway_listens", url=gateway.url, grpc_port=config.grpc_port,
+             admin_url=url_of(config.host, admin_port), processes=1)  # fmt: skip
     await stop.wait()
     await gateway.drain()
     await admin.drain(1.0)
@@ -124,15 +128,17 @@ async def run_alone(config: Config) -> int:
 
 async def run_parent(config: Config) -> int:
     stop = stop_event()
-    with reserve_port(config.host, config.port) as reserved:
+    reserve_grpc = reserve_port(config.host, config.grpc_port) if config.grpc_port else nullcontext()
+    with reserve_port(config.host, config.port) as reserved, reserve_grpc:
         port = int(reserved.getsockname()[1])
         command = ["--data", str(config.data), "--redis-url", config.redis_url, "--host", config.host,
-                   "--port", str(port), "--processes", str(config.processes)]  # fmt: skip
+                   "--port", str(port), "--grpc-port", str(config.grpc_port),
+                   "--processes", str(config.processes)]  # fmt: skip
         children = Children(config, config.processes, command)
         admin = HttpServer(Admin(children.report), config)
         admin_port = await admin.listen(config.host, config.admin_port)
-        log.info("gateway_listens", url=url_of(config.host, port), admin_url=url_of(config.host, admin_port),
-                 processes=config.processes)  # fmt: skip
+        log.info("gateway_listens", url=url_of(config.host, port), grpc_port=config.grpc_port,
+                 admin_url=url_of(config.host, admin_port), processes=config.processes)  # fmt: skip
         await children.run(stop)
         await admin.drain(1.0)
     return 0

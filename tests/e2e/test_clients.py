@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from support.grpc_calls import import_tritonclient_grpc
 from support.machine import Machine
 
 pytestmark = pytest.mark.e2e
@@ -43,6 +44,20 @@ def test_tritonclient_gets_the_sentence_transformers_answer(
     result = client.infer("minilm", [given], model_version=version, outputs=[wanted], headers=machine.headers)
     answer = result.as_numpy("embedding").reshape(len(TEXTS), 384)
     assert cosines(answer, expected).min() >= 0.9999
+    client.close()
+
+
+@pytest.mark.parametrize("version", ["1", "2", ""])
+def test_tritonclient_gets_the_same_answer_over_grpc(machine: Machine, expected: np.ndarray, version: str):
+    triton_grpc = import_tritonclient_grpc()
+    client = triton_grpc.InferenceServerClient(machine.facts["grpc_url"])
+    assert client.is_server_ready()
+    assert client.is_model_ready("minilm", version)
+    given = triton_grpc.InferInput("text", [len(TEXTS)], "BYTES")
+    given.set_data_from_numpy(np.array([text.encode() for text in TEXTS], dtype=object))
+    headers = {name.lower(): value for name, value in machine.headers.items()}
+    result = client.infer("minilm", [given], model_version=version, headers=headers)
+    assert cosines(result.as_numpy("embedding"), expected).min() >= 0.9999
     client.close()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.machine import free_ports
 
 from inference.drivers.base import Job
 from inference.spec import (
@@ -115,6 +116,7 @@ class Running:
         self.url, self.admin_url = said["url"], said["admin_url"]
         self.host, _, port = self.url.removeprefix("http://").rpartition(":")
         self.port = int(port)
+        self.grpc_url = f"{self.host}:{said['grpc_port']}"  # as gRPC's clients want it
 
     def lines(self) -> list[dict[str, Any]]:
         found = []
@@ -326,10 +328,10 @@ def shared() -> Iterator[Running]:
         made.serve(make_model("chain", make_chain(1)))
         made.serve(make_model("strict", make_version(1, make_signature(("x", "FP32", (-1, 4), "y"), finite=True))))
         made.publish("spec", "idle", make_model("idle", make_version(1, LINEAR)))
-        yield made.start_gateway()
+        yield made.start_gateway("--grpc-port", str(free_ports(1)[0]))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def builders() -> dict[str, Callable[..., Any]]:
     """Makers of documents, for tests that publish their own."""
     return {

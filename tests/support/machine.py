@@ -109,10 +109,10 @@ def environment() -> dict[str, str]:
 @contextlib.contextmanager
 def run_up(data: Path, *flags: str, ready: Callable[[Machine], bool] | None = None) -> Iterator[Machine]:
     """Start `up`, wait until it said it is up, and stop it by Ctrl-C at the end."""
-    port, gateway, admin = free_ports(3)
+    port, gateway, grpc, admin = free_ports(4)
     command = [
         sys.executable, "manage.py", "up", "--data", str(data), "--port", str(port), "--gateway-port", str(gateway),
-        "--admin-port", str(admin), *flags,
+        "--grpc-port", str(grpc), "--admin-port", str(admin), *flags,
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -33,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: 127.0.0.1)")
         parser.add_argument("--port", type=int, default=8000, help="port of the console")
         parser.add_argument("--gateway-port", type=int, default=8080, help="port for inference")
+        parser.add_argument("--grpc-port", type=int, default=8081, help="port for inference over gRPC; 0 for none")
         parser.add_argument("--admin-port", type=int, default=8082, help="port for /metrics and health")
         parser.add_argument("--no-demo", action="store_true", help="start without the demo models")
         parser.add_argument("--workers", type=int, help="at most this many workers")
@@ -76,8 +77,8 @@ class Command(BaseCommand):
     async def run_machine(self, data: Path, flags: dict[str, Any]) -> int:
         options = Options(
             data=data, host=flags["host"], port=flags["port"], gateway_port=flags["gateway_port"],
-            admin_port=flags["admin_port"], demo=not flags["no_demo"], workers=flags["workers"],
-            device=flags["device"], check=flags["check"], hold=flags["stop"],
+            grpc_port=flags["grpc_port"], admin_port=flags["admin_port"], demo=not flags["no_demo"],
+            workers=flags["workers"], device=flags["device"], check=flags["check"], hold=flags["stop"],
         )  # fmt: skip
         if options.hold and options.hold not in REPORTED:
             raise CommandError(f"--stop takes one of {', '.join(REPORTED)}; {options.hold!r} is none of them.")

@@ -1,0 +1,64 @@
+"""The gRPC edge of one process: the listening socket and its limits, the ordered end. It runs on the gateway's loop."""
+
+from time import monotonic
+
+import grpc
+import grpc.aio
+
+from inference.config import Config
+from inference.gateway.dataplane import Dataplane
+from inference.gateway.grpc.health import HEALTH, Health
+from inference.gateway.grpc.service import SERVICE, Service
+
+CALLS_OF_CONNECTION = 1024  # at once; a client's further calls wait at the client
+PING_S = 60.0  # a connection that does not answer is half open, and closed
+PONG_S = 20.0
+CLIENT_PING_S = 10.0  # a client that pings more often than this is told to calm down
+
+
+def options_of(config: Config, reuse_port: bool) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", int(reuse_port)),
+        ("grpc.max_receive_message_length", config.max_body_bytes),  # after inflation too
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", config.max_header_bytes),
+        ("grpc.absolute_max_metadata_size", config.max_header_bytes),
+        ("grpc.max_concurrent_streams", CALLS_OF_CONNECTION),
+        ("grpc.max_allowed_incoming_connections", config.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(config.header_timeout_s * 1e3)),
+        ("grpc.max_connection_idle_ms", int(config.idle_timeout_s * 1e3)),
+        ("grpc.keepalive_time_ms", int(PING_S * 1e3)),
+        ("grpc.keepalive_timeout_ms", int(PONG_S * 1e3)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(CLIENT_PING_S * 1e3)),
+    ]
+
+
+class GrpcServer:
+    def __init__(self, dataplane: Dataplane, config: Config):
+        self.config = config
+        self.service = Service(dataplane, config.max_body_bytes)
+        self.health = Health(dataplane, (SERVICE, HEALTH))
+        self.server: grpc.aio.Server | None = None
+
+    async def listen(self, host: str, port: int, reuse_port: bool = False) -> int:
+        """Bind and serve; returns the port. Raises OSError."""
+        server = grpc.aio.server(
+            options=options_of(self.config, reuse_port), maximum_concurrent_rpcs=self.config.max_connections
+        )
+        server.add_generic_rpc_handlers((self.service, self.health))
+        try:
+            port = int(server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+        except RuntimeError as error:
+            raise OSError(f"gRPC cannot listen on {host}, port {port}; is it taken?") from error
+        await server.start()
+        self.server = server
+        return port
+
+    async def drain(self, within_s: float) -> bool:
+        """Take nothing more, answer what is in hand. False when some had to be cut off."""
+        end_s = monotonic() + within_s
+        self.service.end_streams()
+        if self.server is not None:
+            await self.server.stop(within_s)
+        return monotonic() < end_s

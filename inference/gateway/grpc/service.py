@@ -1,0 +1,206 @@
+"""`inference.GRPCInferenceService`: calls to the data plane, answers to messages. No rule of inference lives here.
+
+Messages are handled as bytes, so that a body that cannot be read is the client's fault (INVALID_ARGUMENT) and not, as
+in gRPC's own decoding, an internal one. A call without a good key is refused before its body is read.
+"""
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+import grpc
+
+from inference import __version__
+from inference.errors import Busy, NotFound, SwitchyardError
+from inference.gateway.catalog import SERVER, describe_model
+from inference.gateway.dataplane import Answer, Dataplane
+from inference.gateway.errors import Internal
+from inference.gateway.grpc.caller import Caller, Context, authenticate, headers_of
+from inference.gateway.grpc.stream import InferStream
+from inference.gateway.headers import RequestIds
+from inference.log import get_log
+from inference.protocol.grpc_codec import parse, to_message, to_request
+from inference.protocol.proto import open_inference_pb2 as pb
+from inference.spec import TensorSpec
+
+log = get_log()
+
+SERVICE = "inference.GRPCInferenceService"
+EXTENSIONS = ["parameters"]
+OPEN = frozenset({"ServerLive", "ServerReady", "ModelReady", "ServerMetadata"})  # as over HTTP: they need no key
+BODIES_IN_FLIGHT = 16  # times the largest body: memory that requests in hand may take together
+
+Method = Callable[[bytes, Caller], Awaitable[Any]]  # gives a message
+
+
+class Service(grpc.GenericRpcHandler):
+    def __init__(self, dataplane: Dataplane, max_body_bytes: int):
+        self.dataplane = dataplane
+        self.max_buffered_bytes = BODIES_IN_FLIGHT * max_body_bytes
+        self.buffered_bytes = 0
+        self.request_ids = RequestIds()
+        self.streams: set[InferStream] = set()
+        unary: dict[str, Method] = {
+            "ServerLive": self.server_live,
+            "ServerReady": self.server_ready,
+            "ModelReady": self.model_ready,
+            "ServerMetadata": self.server_metadata,
+            "ModelMetadata": self.model_metadata,
+            "ModelInfer": self.model_infer,
+        }
+        self.handlers = {
+            name: grpc.unary_unary_rpc_method_handler(self.answering(method)) for name, method in unary.items()
+        }
+        self.handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self.model_stream_infer)
+
+    # grpc.GenericRpcHandler
+
+    def service(self, details: Any) -> Any:
+        """The handler of a method, once its caller's key is good; None for a method that is not served."""
+        service, _, name = details.method.removeprefix("/").rpartition("/")
+        if service != SERVICE:
+            return None
+        handler = self.handlers.get(name)
+        if handler is not None and name not in OPEN:
+            try:
+                authenticate(self.dataplane.tables.keys, headers_of(details.invocation_metadata))
+            except SwitchyardError as error:
+                self.dataplane.refused("", error)
+                return refusal(error, self.request_ids)
+        return handler
+
+    def answering(self, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        async def answer(body: bytes, context: Context) -> bytes:
+            caller = Caller(context, self.request_ids)
+            try:
+                message = await method(body, caller)
+                return bytes(message.SerializeToString())
+            except SwitchyardError as error:
+                caller.refuse(error)
+            except Exception:
+                log.exception("call_broke", method=method.__name__)
+                caller.refuse(Internal())
+            return b""
+
+        return answer
+
+    # Reading
+
+    async def server_live(self, body: bytes, caller: Caller) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    async def server_ready(self, body: bytes, caller: Caller) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self.dataplane.ready)
+
+    async def model_ready(self, body: bytes, caller: Caller) -> pb.ModelReadyResponse:
+        asked = parse(pb.ModelReadyRequest, body)
+        try:
+            return pb.ModelReadyResponse(ready=self.dataplane.is_ready(asked.name, asked.version))
+        except NotFound:
+            return pb.ModelReadyResponse(ready=False)
+
+    async def server_metadata(self, body: bytes, caller: Caller) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(name=SERVER, version=__version__, extensions=EXTENSIONS)
+
+    async def model_metadata(self, body: bytes, caller: Caller) -> pb.ModelMetadataResponse:
+        asked = parse(pb.ModelMetadataRequest, body)
+        principal = authenticate(self.dataplane.tables.keys, caller.headers)
+        described = describe_model(self.dataplane, principal, asked.name, asked.version)
+        return pb.ModelMetadataResponse(
+            name=asked.name,
+            versions=described.versions,
+            platform=described.platform,
+            inputs=map(tensor_metadata, described.signature.inputs),
+            outputs=map(tensor_metadata, described.signature.outputs),
+        )
+
+    # Inference
+
+    async def model_infer(self, body: bytes, caller: Caller) -> pb.ModelInferResponse:
+        message, answer = await self.infer(body, caller, caller.arrived_s)
+        caller.context.set_trailing_metadata(
+            (
+                ("x-model-version", answer.plan.label),
+                ("x-route-reason", answer.reason),
+                ("server-timing", timing_of(answer)),
+                *caller.names(),
+            )
+        )
+        return message
+
+    async def infer(self, body: bytes, caller: Caller, arrived_s: float) -> tuple[pb.ModelInferResponse, Answer]:
+        """The answer to the request in `body`. Raises SwitchyardError."""
+        self.buffered_bytes += len(body)
+        model = ""
+        try:
+            try:
+                if self.buffered_bytes > self.max_buffered_bytes:
+                    raise Busy("Too many large requests are in hand at once; try again soon.")
+                message = parse(pb.ModelInferRequest, body)
+                model = message.model_name
+                # Again: the key may have been revoked while the body came in, or since the stream began.
+                principal = authenticate(self.dataplane.tables.keys, caller.headers)
+                request = to_request(message)
+                call = caller.call(principal, message.model_version, arrived_s)
+            except SwitchyardError as error:
+                self.dataplane.refused(model, error)
+                raise
+            answer = await self.dataplane.infer(request, call)
+            return to_message(answer.response, request), answer
+        finally:
+            self.buffered_bytes -= len(body)
+
+    async def model_stream_infer(self, _: object, context: Context) -> None:
+        stream = InferStream(self.infer_in_stream, Caller(context, self.request_ids))
+        self.streams.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self.streams.discard(stream)
+
+    async def infer_in_stream(self, body: bytes, caller: Caller) -> bytes:
+        """As a stream answers: an error is a message too, and the stream goes on."""
+        try:
+            message, _ = await self.infer(body, caller, monotonic())
+            message.parameters["triton_final_response"].bool_param = True  # one request has one answer
+            return bytes(pb.ModelStreamInferResponse(infer_response=message).SerializeToString())
+        except SwitchyardError as error:
+            told = str(error)
+        except Exception:
+            log.exception("call_broke", method="model_stream_infer")
+            told = str(Internal())
+        return bytes(pb.ModelStreamInferResponse(error_message=told, infer_response=named(body)).SerializeToString())
+
+    def end_streams(self) -> None:
+        """Let streams answer what they have read, and take no more."""
+        for stream in tuple(self.streams):
+            stream.end()
+
+
+def timing_of(answer: Answer) -> str:
+    return (
+        f"queue;dur={answer.queue_s * 1e3:.3f}, compute;dur={answer.compute_s * 1e3:.3f}, "
+        f"total;dur={answer.total_s * 1e3:.3f}"
+    )
+
+
+def named(body: bytes) -> pb.ModelInferResponse:
+    """What of a request its error must carry, so that the client knows which one it was."""
+    try:
+        message = parse(pb.ModelInferRequest, body)
+    except SwitchyardError:
+        return pb.ModelInferResponse()
+    return pb.ModelInferResponse(model_name=message.model_name, model_version=message.model_version, id=message.id)
+
+
+def refusal(error: SwitchyardError, request_ids: RequestIds) -> Any:
+    """A handler that ends the call before it reads anything of it."""
+
+    async def refuse(_: object, context: Context) -> None:
+        Caller(context, request_ids).refuse(error)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def tensor_metadata(tensor: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
