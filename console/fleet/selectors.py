@@ -117,9 +117,12 @@ def list_workers() -> Report[WorkerRow]:
 
 
 def get_worker(replica: str) -> WorkerRow:
-    for row in list_workers().items:
+    workers = list_workers()
+    for row in workers.items:
         if row.id == replica:
             return row
+    if workers.problem:
+        raise Missing(f"Nothing is known of worker {replica!r} now. {workers.problem}")
     raise Missing(f"No worker {replica!r} has reported lately: it stopped, or its pool is silent.")
 
 

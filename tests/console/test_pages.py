@@ -34,6 +34,17 @@ def test_workers_says_how_to_start_some_and_what_is_away(viewer, page_as, settin
     assert "python -m inference controller" in page
     assert "Redis does not answer" in page
     assert "0<span" not in page  # unknown is a dash
+    assert "No news of the workers" in page
+    assert "No controller has reported" not in page  # nobody can know that now
+
+
+def test_without_redis_nothing_is_said_to_be_stopped(viewer, page_as, settings):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    browser = page_as(viewer)
+    page = browser.get("/").content.decode()
+    assert "Nothing is known of the workers now" in page
+    assert "No worker is running" not in page
+    assert "Redis does not answer" in browser.get("/workers/minilm-1-main-abc/").content.decode()
 
 
 def test_a_missing_model_says_so_in_the_frame_of_the_console(viewer, page_as):

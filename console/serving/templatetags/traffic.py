@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from django import template
+from django.utils.safestring import SafeString
 
+from console.lib.templatetags.units import UNKNOWN
 from console.registry.models import Version
+from console.serving.choices import LoadState
 from console.serving.selectors import TrafficView, VersionRow, WeightRow
 
 register = template.Library()
@@ -57,6 +60,8 @@ def split(weights: tuple[WeightRow, ...], stable: Version | None) -> list[dict[s
 
 
 @register.simple_tag
-def workers_ready(rows: list[VersionRow]) -> int:
-    """Replicas that answer, over all live versions."""
+def workers_ready(rows: list[VersionRow]) -> int | SafeString:
+    """Replicas that answer, over all live versions; a dash where nobody knows."""
+    if any(row.load is LoadState.UNKNOWN for row in rows):
+        return UNKNOWN
     return sum(row.loaded_on for row in rows)
