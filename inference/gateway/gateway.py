@@ -44,16 +44,19 @@ async def keep_running(name: str, part: Callable[[], Coroutine[Any, Any, None]])
         await asyncio.sleep(RESTART_S)
 
 
-def make_grpc(dataplane: Dataplane, config: Config) -> "GrpcServer | None":
+def make_grpc(
+    dataplane: Dataplane, statistics: Statistics, repository: Repository, config: Config
+) -> "GrpcServer | None":
     """The gRPC edge, where it is wanted and its libraries are installed; without, nothing of it is imported."""
     if not config.grpc_port:
         return None
     if find_spec("grpc") is None:
         log.warning("grpc_off", port=config.grpc_port, why="grpcio is not installed", fix="install switchyard[grpc]")
         return None
+    from inference.gateway.grpc.extensions import Extensions
     from inference.gateway.grpc.server import GrpcServer
 
-    return GrpcServer(dataplane, config)
+    return GrpcServer(dataplane, Extensions(dataplane, statistics, repository), config)
 
 
 class Gateway:
@@ -73,7 +76,7 @@ class Gateway:
         self.repository = Repository(self.dataplane, self.feed)
         self.rest = Rest(self.dataplane, self.statistics, self.repository)
         self.http = HttpServer(self.rest, config)
-        self.grpc = make_grpc(self.dataplane, config)
+        self.grpc = make_grpc(self.dataplane, self.statistics, self.repository, config)
         self.reporter = Reporter(config.redis_url)
         self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew
         self.tasks: list[asyncio.Task[None]] = []

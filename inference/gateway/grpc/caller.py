@@ -10,7 +10,7 @@ import grpc
 from inference.errors import Busy, SwitchyardError
 from inference.gateway.dataplane import Call
 from inference.gateway.errors import status_of
-from inference.gateway.headers import RequestIds, child_trace, make_call
+from inference.gateway.headers import RequestIds, child_trace, make_call, timeout_of
 from inference.gateway.keys import KeyTable
 from inference.spec import ApiKey
 
@@ -48,11 +48,17 @@ class Caller:
     def call(self, principal: ApiKey, version: str, arrived_s: float) -> Call:
         """What the data plane wants to know besides the tensors. Raises BadInput."""
         call = make_call(self.headers, principal, version, arrived_s)
-        left_s = self.context.time_remaining()
-        if left_s is not None:
-            left_s = max(left_s - HEAD_START_S, left_s / 2)
-            call.timeout_s = left_s if call.timeout_s is None else min(call.timeout_s, left_s)
+        call.timeout_s = self.timeout_s()
         return call
+
+    def timeout_s(self) -> float | None:
+        """The shorter of the call's own deadline and the header. Raises BadInput."""
+        wanted = timeout_of(self.headers)
+        left_s = self.context.time_remaining()
+        if left_s is None:
+            return wanted
+        left_s = max(left_s - HEAD_START_S, left_s / 2)
+        return left_s if wanted is None else min(wanted, left_s)
 
     def names(self) -> Metadata:
         """The ids by which people find this call again."""

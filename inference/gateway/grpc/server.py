@@ -7,6 +7,7 @@ import grpc.aio
 
 from inference.config import Config
 from inference.gateway.dataplane import Dataplane
+from inference.gateway.grpc.extensions import Extensions
 from inference.gateway.grpc.health import HEALTH, Health
 from inference.gateway.grpc.service import SERVICE, Service
 
@@ -35,9 +36,9 @@ def options_of(config: Config, reuse_port: bool) -> list[tuple[str, int]]:
 
 
 class GrpcServer:
-    def __init__(self, dataplane: Dataplane, config: Config):
+    def __init__(self, dataplane: Dataplane, extensions: Extensions, config: Config):
         self.config = config
-        self.service = Service(dataplane, config.max_body_bytes)
+        self.service = Service(dataplane, extensions, config.max_body_bytes)
         self.health = Health(dataplane, (SERVICE, HEALTH))
         self.server: grpc.aio.Server | None = None
 

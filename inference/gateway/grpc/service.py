@@ -16,6 +16,7 @@ from inference.gateway.catalog import SERVER, describe_model
 from inference.gateway.dataplane import Answer, Dataplane
 from inference.gateway.errors import Internal
 from inference.gateway.grpc.caller import Caller, Context, authenticate, headers_of
+from inference.gateway.grpc.extensions import Extensions
 from inference.gateway.grpc.stream import InferStream
 from inference.gateway.headers import RequestIds
 from inference.log import get_log
@@ -26,7 +27,6 @@ from inference.spec import TensorSpec
 log = get_log()
 
 SERVICE = "inference.GRPCInferenceService"
-EXTENSIONS = ["parameters"]
 OPEN = frozenset({"ServerLive", "ServerReady", "ModelReady", "ServerMetadata"})  # as over HTTP: they need no key
 BODIES_IN_FLIGHT = 16  # times the largest body: memory that requests in hand may take together
 
@@ -34,8 +34,9 @@ Method = Callable[[bytes, Caller], Awaitable[Any]]  # gives a message
 
 
 class Service(grpc.GenericRpcHandler):
-    def __init__(self, dataplane: Dataplane, max_body_bytes: int):
+    def __init__(self, dataplane: Dataplane, extensions: Extensions, max_body_bytes: int):
         self.dataplane = dataplane
+        self.extensions = extensions
         self.max_buffered_bytes = BODIES_IN_FLIGHT * max_body_bytes
         self.buffered_bytes = 0
         self.request_ids = RequestIds()
@@ -47,6 +48,11 @@ class Service(grpc.GenericRpcHandler):
             "ServerMetadata": self.server_metadata,
             "ModelMetadata": self.model_metadata,
             "ModelInfer": self.model_infer,
+            "ModelConfig": extensions.model_config,
+            "ModelStatistics": extensions.model_statistics,
+            "RepositoryIndex": extensions.repository_index,
+            "RepositoryModelLoad": extensions.repository_model_load,
+            "RepositoryModelUnload": extensions.repository_model_unload,
         }
         self.handlers = {
             name: grpc.unary_unary_rpc_method_handler(self.answering(method)) for name, method in unary.items()
@@ -100,7 +106,7 @@ class Service(grpc.GenericRpcHandler):
             return pb.ModelReadyResponse(ready=False)
 
     async def server_metadata(self, body: bytes, caller: Caller) -> pb.ServerMetadataResponse:
-        return pb.ServerMetadataResponse(name=SERVER, version=__version__, extensions=EXTENSIONS)
+        return pb.ServerMetadataResponse(name=SERVER, version=__version__, extensions=self.extensions.names())
 
     async def model_metadata(self, body: bytes, caller: Caller) -> pb.ModelMetadataResponse:
         asked = parse(pb.ModelMetadataRequest, body)
