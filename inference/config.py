@@ -27,6 +27,8 @@ class Config:
     port: int = setting("SWITCHYARD_GATEWAY_PORT", 8080, "Port for inference over HTTP")
     grpc_port: int = setting("SWITCHYARD_GRPC_PORT", 8081, "Port for inference over gRPC; 0: none")
     admin_port: int = setting("SWITCHYARD_ADMIN_PORT", 8082, "Port for /metrics and health")
+    tls_cert: str = setting("SWITCHYARD_TLS_CERT", "", "PEM file: certificate and chain for clients. Empty: no TLS")
+    tls_key: str = setting("SWITCHYARD_TLS_KEY", "", "PEM file: its key. Both are read again when they change")
     processes: int = setting("SWITCHYARD_GATEWAY_PROCESSES", 1, "Gateway processes that share the port")
     max_body_bytes: int = setting("SWITCHYARD_MAX_BODY_BYTES", 64 * 1024 * 1024, "Largest request body")
     max_header_bytes: int = setting("SWITCHYARD_MAX_HEADER_BYTES", 32 * 1024, "Largest request head")

@@ -50,6 +50,9 @@ class Layout:
             "SWITCHYARD_GATEWAY_PORT": str(self.gateway_port),
             "SWITCHYARD_GRPC_PORT": str(self.grpc_port),
             "SWITCHYARD_ADMIN_PORT": str(self.admin_port),
+            # The console asks the gateway in the clear, on this machine; TLS is for gateways of their own.
+            "SWITCHYARD_TLS_CERT": "",
+            "SWITCHYARD_TLS_KEY": "",
             "REDIS_URL": self.redis_url,
             "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -46,7 +47,8 @@ class Children:
     def __init__(self, config: Config, source: Source):
         self.config = config
         self.source = source
-        self.url = f"http://{config.host}:{config.port}"
+        self.url = f"{'https' if config.tls_cert else 'http'}://{config.host}:{config.port}"
+        self.tls = trust_own(config.tls_cert) if config.tls_cert else None
         self.stopping = threading.Event()
         self.hurry = False
         gateway = ["--host", config.host, "--port", str(config.port), "--grpc-port", str(config.grpc_port),
@@ -110,7 +112,8 @@ class Children:
 
     def answers(self, path: str) -> bool:
         try:
-            with urllib.request.urlopen(self.url + path, timeout=ASK_TIMEOUT_S) as response:  # noqa: S310  our own URL
+            url = self.url + path
+            with urllib.request.urlopen(url, timeout=ASK_TIMEOUT_S, context=self.tls) as response:  # noqa: S310  our own
                 return response.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -147,6 +150,14 @@ class Children:
                     send_signal(file, signal.SIGKILL)
                 return
             time.sleep(0.05)
+
+
+def trust_own(certificate: str) -> ssl.SSLContext:
+    """For asking our own gateway, by its address: it has exactly this certificate. Raises OSError."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def free_port(host: str) -> int:

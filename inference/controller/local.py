@@ -56,7 +56,11 @@ def main(argv: list[str]) -> int:
     if source.new_key:
         say(f"API key (made for this run): {source.new_key}")
     port, admin_port = (given or free_port(config.host) for given in (config.port, config.admin_port))
-    return Children(replace(config, data=data, port=port, admin_port=admin_port), source).run()
+    try:
+        children = Children(replace(config, data=data, port=port, admin_port=admin_port), source)
+    except OSError as error:
+        parser.error(f"SWITCHYARD_TLS_CERT={config.tls_cert!r} cannot be read: {error}.")
+    return children.run()
 
 
 def say(line: str) -> None:

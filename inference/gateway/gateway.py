@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference.config import Config
 from inference.errors import SwitchyardError
+from inference.gateway.certificates import EdgeCertificate
 from inference.gateway.dataplane import Dataplane
 from inference.gateway.dispatch import Dispatcher
 from inference.gateway.report import ProcessReport, SeriesReport, UnitReport
@@ -60,7 +61,16 @@ def make_grpc(
 
 
 class Gateway:
-    def __init__(self, config: Config, name: str, url: str, processes: int = 1, tls: ssl.SSLContext | None = None):
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        url: str,
+        processes: int = 1,
+        tls: ssl.SSLContext | None = None,
+        certificate: EdgeCertificate | None = None,
+    ):
+        """`tls` is for workers on other machines, `certificate` for clients."""
         loop = asyncio.get_running_loop()
         self.config = config
         self.name = name
@@ -75,7 +85,7 @@ class Gateway:
         self.statistics = Statistics(self.dataplane, self.report_alone)
         self.repository = Repository(self.dataplane, self.feed)
         self.rest = Rest(self.dataplane, self.statistics, self.repository)
-        self.http = HttpServer(self.rest, config)
+        self.http = HttpServer(self.rest, config, certificate)
         self.grpc = make_grpc(self.dataplane, self.statistics, self.repository, config)
         self.reporter = Reporter(config.redis_url)
         self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew

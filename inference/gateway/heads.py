@@ -24,8 +24,6 @@ def check_head(request: Request, size_bytes: int, config: Config) -> None:
             raise UnsupportedFeature("The only transfer coding here is 'chunked', in HTTP/1.1.")
     elif b"content-length" in headers:
         check_body_size(int(headers[b"content-length"]), config)
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise UnsupportedFeature("Compressed bodies are not offered; send it as it is.")
 
 
 def check_head_size(size_bytes: int, config: Config) -> None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from inference.config import Config
-from inference.errors import BadInput, Busy, SlowClient, SwitchyardError
+from inference.errors import BadInput, Busy, SwitchyardError
+from inference.gateway.compression import Inflater, open_inflater
 from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.heads import (
     CONTINUE,
@@ -51,7 +52,8 @@ class Connection(asyncio.Protocol):
         self.head_bytes = 0  # of what the parser has named
         self.fed_bytes = 0  # to the parser, of a head that has not ended
         self.body_parts: list[bytes] = []
-        self.body_bytes = 0
+        self.body_bytes = 0  # inflated
+        self.inflater: Inflater | None = None  # of a body that comes compressed
         self.since_s = monotonic()  # when the phase of reading began
         self.paused_since_s = 0.0  # the client does not read its answers; 0: it does
         self.reading_paused = False
@@ -89,27 +91,6 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.paused_since_s = 0.0
         self.answer_next()
-
-    def sweep(self, now_s: float) -> None:
-        config = self.server.config
-        if self.paused_since_s:
-            if now_s - self.paused_since_s > config.body_timeout_s:
-                self.abort()
-        elif self.active is not None or self.pending:
-            return
-        elif self.lingering_since_s:
-            if now_s - self.lingering_since_s > LINGER_S:
-                self.abort()
-        elif self.reading is None:
-            # A new connection that never says anything is a slow head; later silence is keep-alive.
-            if now_s - self.since_s > config.idle_timeout_s:
-                if self.transport.is_closing():  # it does not take the end of its last answer
-                    self.abort()
-                self.transport.close()
-        elif not self.head_done and now_s - self.since_s > config.header_timeout_s:
-            self.refuse(SlowClient(f"The request head did not come whole within {config.header_timeout_s:g} s."))
-        elif self.head_done and now_s - self.since_s > config.body_timeout_s:
-            self.refuse(SlowClient(f"The request body did not come whole within {config.body_timeout_s:g} s."))
 
     def close_if_idle(self) -> None:
         if self.active is None and not self.pending and self.reading is None:
@@ -168,6 +149,8 @@ class Connection(asyncio.Protocol):
         request.http_1_0 = self.parser.get_http_version() == "1.0"
         try:
             check_head(request, self.head_bytes, self.server.config)
+            coding = request.headers.get(b"content-encoding")
+            self.inflater = None if coding is None else open_inflater(coding)
             self.application.admit(request)
         except SwitchyardError as error:
             self.refuse(error)
@@ -179,6 +162,12 @@ class Connection(asyncio.Protocol):
     def on_body(self, part: bytes) -> None:
         if self.reading is None or self.lingering_since_s:
             return
+        if self.inflater is not None:
+            try:
+                part = self.inflater.feed(part, self.server.config.max_body_bytes + 1 - self.body_bytes)
+            except SwitchyardError as error:
+                self.refuse(error)
+                return
         self.body_bytes += len(part)
         self.server.buffered_bytes += len(part)
         self.body_parts.append(part)
@@ -189,6 +178,9 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         request = self.reading
         if request is None or self.lingering_since_s:
+            return
+        if self.inflater is not None and self.body_parts and not self.inflater.done:
+            self.refuse(BadInput("The compressed body ends before its stream does."))
             return
         parts = self.body_parts
         request.body = parts[0] if len(parts) == 1 else b"".join(parts)

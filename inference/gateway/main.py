@@ -14,6 +14,7 @@ import uvloop
 
 from inference.config import BadSetting, Config
 from inference.gateway.admin import Admin
+from inference.gateway.certificates import read_certificate
 from inference.gateway.gateway import Gateway
 from inference.gateway.processes import Children, reserve_port
 from inference.gateway.report_line import ReportLine
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
             admin_port=arguments.admin_port,
             processes=arguments.processes,
         )
+        read_certificate(config)  # one that cannot be used stops the start here, before any child is made
     except BadSetting as error:
         raise SystemExit(f"gateway: {error}") from None
     configure_log("gateway", config.log_format, config.log_level)
@@ -107,17 +109,23 @@ def gateway_name(config: Config) -> str:
     return f"gateway-{config.node}-{config.port or f'pid{os.getpid()}'}"
 
 
-def url_of(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def url_of(host: str, port: int, scheme: str = "http") -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def client_url(config: Config, port: int) -> str:
+    return url_of(config.host, port, "https" if config.tls_cert else "http")
 
 
 async def run_alone(config: Config) -> int:
     stop = stop_event()
-    gateway = Gateway(config, gateway_name(config), url_of(config.host, config.port), tls=node_tls(config))
+    gateway = Gateway(
+        config, gateway_name(config), client_url(config, config.port), 1, node_tls(config), read_certificate(config)
+    )
     admin = HttpServer(Admin(gateway.report), config)
     admin_port = await admin.listen(config.host, config.admin_port)
     port = await gateway.start(config.host, config.port)
-    gateway.url = url_of(config.host, port)
+    gateway.url = client_url(config, port)
     log.info("gateway_listens", url=gateway.url, grpc_port=config.grpc_port,
              admin_url=url_of(config.host, admin_port), processes=1)  # fmt: skip
     await stop.wait()
@@ -137,7 +145,7 @@ async def run_parent(config: Config) -> int:
         children = Children(config, config.processes, command)
         admin = HttpServer(Admin(children.report), config)
         admin_port = await admin.listen(config.host, config.admin_port)
-        log.info("gateway_listens", url=url_of(config.host, port), grpc_port=config.grpc_port,
+        log.info("gateway_listens", url=client_url(config, port), grpc_port=config.grpc_port,
                  admin_url=url_of(config.host, admin_port), processes=config.processes)  # fmt: skip
         await children.run(stop)
         await admin.drain(1.0)
@@ -149,7 +157,9 @@ async def run_child(config: Config, number: int, report_fd: int) -> int:
     name = f"{gateway_name(config)}.{number}"
     # Each process takes its share of the connections that the gateway may hold.
     share = replace(config, max_connections=max(1, config.max_connections // config.processes))
-    gateway = Gateway(share, name, url_of(config.host, config.port), config.processes, node_tls(config))
+    gateway = Gateway(
+        share, name, client_url(config, config.port), config.processes, node_tls(config), read_certificate(config)
+    )
     line = ReportLine(report_fd, gateway.report)
     gateway.statistics.source = line.sum
     await gateway.start(config.host, config.port, reuse_port=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from inference.errors import BadInput, SwitchyardError
+from inference.gateway.compression import IN_PLACE_BYTES, MIN_BYTES, choose_coding, compress
 from inference.gateway.dataplane import Answer, Dataplane
 from inference.gateway.eager import Eager
 from inference.gateway.errors import Internal, error_response, openai_error
@@ -67,10 +68,10 @@ class Rest:
         try:
             return self.route(request, respond)
         except SwitchyardError as error:
-            respond(self.named(request, self.refusal(error, request)))
+            self.send(request, self.refusal(error, request), respond)
         except Exception:
             log.exception("request_broke", url=request.url.decode("ascii", "replace")[:200])
-            respond(self.named(request, self.refusal(Internal(), request)))
+            self.send(request, self.refusal(Internal(), request), respond)
         return None
 
     def route(self, request: Request, respond: Respond) -> Running | None:
@@ -83,7 +84,7 @@ class Rest:
             return self.route_v1(request, respond)
         answer = self.v2.read(request)
         if isinstance(answer, Response):
-            respond(self.named(request, answer))
+            self.send(request, answer, respond)
             return None
         return self.wait_for(answer, request, respond)
 
@@ -96,7 +97,7 @@ class Rest:
         if is_predict(parts):
             require_method(request, b"POST")
             return self.infer(request, parts[2].removesuffix(PREDICT), "", self.predict_codec, respond)
-        respond(self.named(request, self.v1.read(request)))
+        self.send(request, self.v1.read(request), respond)
         return None
 
     def infer(self, request: Request, model: str, version: str, codec: Codec, respond: Respond) -> Running | None:
@@ -114,7 +115,7 @@ class Rest:
                 response = self.refusal(error, request)
             else:
                 return  # cancelled: nobody listens any more
-            respond(self.named(request, response))
+            self.send(request, response, respond)
 
         return Eager(self.dataplane.infer(asked, call), done)
 
@@ -132,7 +133,7 @@ class Rest:
             else:
                 log.error("request_broke", url=request.url.decode("ascii", "replace")[:200], exc_info=error)
                 response = self.refusal(Internal(), request)
-            respond(self.named(request, response))
+            self.send(request, response, respond)
 
         task = asyncio.get_running_loop().create_task(answer)
         task.add_done_callback(done)
@@ -155,6 +156,15 @@ class Rest:
         )
         return response
 
+    def send(self, request: Request, response: Response, respond: Respond) -> None:
+        self.named(request, response)
+        if len(response.body) < MIN_BYTES or (accepted := request.headers.get(b"accept-encoding")) is None:
+            respond(response)
+        elif coding := choose_coding(accepted):
+            send_compressed(response, coding, respond)
+        else:
+            respond(response)
+
     def named(self, request: Request, response: Response) -> Response:
         """Add the ids by which people find this request again."""
         response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(request.headers)
@@ -162,6 +172,24 @@ class Rest:
         if trace is not None and (trace := child_trace(trace)):
             response.headers += b"traceparent: %b\r\n" % trace
         return response
+
+
+def send_compressed(response: Response, coding: bytes, respond: Respond) -> None:
+    """In a thread where it takes long; a client that hangs up meanwhile gets nothing."""
+    plain = response.body
+
+    def done(body: bytes) -> None:
+        response.headers += b"vary: accept-encoding\r\n"
+        if len(body) < len(plain):
+            response.body = body
+            response.headers += b"content-encoding: %b\r\n" % coding
+        respond(response)
+
+    if len(plain) <= IN_PLACE_BYTES:
+        done(compress(coding, plain))
+        return
+    future = asyncio.get_running_loop().run_in_executor(None, compress, coding, plain)
+    future.add_done_callback(lambda made: done(plain if made.cancelled() or made.exception() else made.result()))
 
 
 class InferCodec:

@@ -6,16 +6,20 @@ from email.utils import formatdate
 from time import monotonic, time
 
 from inference.config import Config
+from inference.gateway.certificates import EdgeCertificate
 from inference.gateway.exchange import Application
 from inference.gateway.http import Connection
+from inference.gateway.timeouts import sweep
 
+SHUTDOWN_S = 1.0  # for a TLS client to answer our goodbye
 DRAIN_IDLE_S = 1.0  # a client that has just read an answer may be writing its next request
 
 
 class HttpServer:
-    def __init__(self, application: Application, config: Config):
+    def __init__(self, application: Application, config: Config, certificate: EdgeCertificate | None = None):
         self.application = application
         self.config = config
+        self.certificate = certificate
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
         self.accepted = 0
@@ -29,8 +33,16 @@ class HttpServer:
         """Bind and serve; returns the port. Raises OSError."""
         loop = asyncio.get_running_loop()
         self.set_date()
+        tls = None if self.certificate is None else self.certificate.context
         self.server = await loop.create_server(
-            lambda: Connection(self), host, port, reuse_port=reuse_port, backlog=2048
+            lambda: Connection(self),
+            host,
+            port,
+            reuse_port=reuse_port,
+            backlog=2048,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else self.config.header_timeout_s,
+            ssl_shutdown_timeout=None if tls is None else SHUTDOWN_S,
         )
         self.sweeper = asyncio.create_task(self.sweep_forever(), name="http-sweeper")
         return int(self.server.sockets[0].getsockname()[1])
@@ -41,9 +53,11 @@ class HttpServer:
         while True:
             await asyncio.sleep(period_s)
             self.set_date()
+            if self.certificate is not None:
+                self.certificate.refresh()
             now_s = monotonic()
             for connection in tuple(self.connections):
-                connection.sweep(now_s)
+                sweep(connection, now_s)
 
     def set_date(self) -> None:
         self.date = f"date: {formatdate(time(), usegmt=True)}\r\n".encode()

@@ -114,7 +114,7 @@ class Running:
         self.log = log
         said = self.wait_for("gateway_listens")
         self.url, self.admin_url = said["url"], said["admin_url"]
-        self.host, _, port = self.url.removeprefix("http://").rpartition(":")
+        self.host, _, port = self.url.partition("://")[2].rpartition(":")
         self.port = int(port)
         self.grpc_url = f"{self.host}:{said['grpc_port']}"  # as gRPC's clients want it
 

@@ -1,6 +1,7 @@
 """Requests with a few bytes changed: an answer, silence or a hang-up, never a stack trace, and the gateway lives on."""
 
 import contextlib
+import gzip
 import json
 import random
 import socket
@@ -8,8 +9,9 @@ import struct
 from typing import Any
 
 import pytest
+import zstandard
 
-ROUNDS = 250
+ROUNDS = 350
 PATIENCE_S = 0.1  # a request that lost its end is never answered
 CHANGES = (b"\x00", b"\xff", b"[", b"{", b"-1", b"999999999999", b"NaN", b"\r\n", b'"', b"")
 
@@ -27,8 +29,18 @@ def valid_requests() -> list[bytes]:
     head = json.dumps({"inputs": [{**x, "parameters": {"binary_data_size": 16}}]}).encode()
     binary = head + struct.pack("<4f", 1, 2, 3, 4)
     chunked = as_json.encode()
+    row = json.dumps({"instances": [[1.0, 2.0, 3.0, 4.0]], "parameters": {"priority": 1}}).encode()
+    words = json.dumps({"model": "linear", "input": ["a", [1, 2]], "encoding_format": "base64"}).encode()
+    classes = as_json.replace('{"name": "y"}', '{"name": "y", "parameters": {"classification": 2}}').encode()
     return [
         post(as_json.encode()),
+        post(classes, b"Accept-Encoding: gzip;q=0.5, zstd"),
+        post(gzip.compress(as_json.encode()), b"Content-Encoding: gzip"),
+        post(zstandard.compress(as_json.encode()), b"Content-Encoding: zstd"),
+        post(row, b"X-Priority: 2").replace(b"/v2/models/linear/infer", b"/v1/models/linear:predict"),
+        post(words).replace(b"/v2/models/linear/infer", b"/v1/embeddings"),
+        post(b'{"ready": true}').replace(b"/v2/models/linear/infer", b"/v2/repository/index"),
+        post(b"").replace(b"POST /v2/models/linear/infer", b"GET /v2/models/linear/versions/1/stats"),
         post(binary, b"Inference-Header-Content-Length: %d" % len(head)),
         post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
         + b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunked), chunked),
