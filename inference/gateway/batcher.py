@@ -230,7 +230,7 @@ class UnitQueue:
     def choose_slot(self) -> tuple[Slot | None, int]:
         """A free replica and how many there are: idle ones first, then second slots where they are worth it."""
         free = self.idle_slots()
-        if not free:
+        if not free and not self.retries:  # those go to idle replicas alone: let one become so
             free = [slot for slot in self.slots if slot.credits > 0 and worth_second_slot(self.model, slot.on_cuda)]
         if len(free) <= 1:
             return (free[0], 1) if free else (None, 0)

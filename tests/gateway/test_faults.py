@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from support.waiting import wait_until
 
 DIE, SLEEP = 666.0, 777.0
 
@@ -37,7 +38,7 @@ def test_an_input_that_kills_twice_is_refused_and_quarantined(site: Any, builder
     gateway.wait_for("replica_lost", count=2)
     assert gateway.infer([DIE, 1, 0, 0])[1]["code"] == "poison_input"  # refused without a third death
     assert gateway.infer([2, 1, 0, 0])[0] == 200
-    assert sum(worker.poll() is None for worker in site.workers.values()) == 1
+    wait_until(lambda: sum(worker.poll() is None for worker in site.workers.values()) == 1)
 
 
 def test_the_innocent_are_told_from_the_guilty_while_both_are_retried(site: Any, builders: Any) -> None:
