@@ -52,7 +52,7 @@ class VersionNotFound(NotFound):
 
     def __init__(self, model: str, version: str, known: str = ""):
         live = f" Live versions: {known}." if known else ""
-        super().__init__(f"Model {model!r} has no live version or alias {version!r}.{live}")
+        super().__init__(f"Model {model!r} has no live version or alias {version[:80]!r}.{live}")
         self.model, self.version = model, version
 
 

@@ -182,6 +182,8 @@ def read_tensor(item: RequestInput) -> Tensor:
 
 def read_values(item: RequestInput) -> list[Any]:
     """The flat values of `data`, whether it was sent flat or nested."""
+    if not memoryview(item.data):
+        raise BadInput(f"Input {item.name[:80]!r} has no data; send its values as 'data'.")
     depth = nesting(item.data)
     if depth > 1 and depth != len(item.shape):
         raise BadInput(

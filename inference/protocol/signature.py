@@ -10,6 +10,7 @@ from inference.protocol.tensors import to_numpy
 from inference.spec import Signature, TensorSpec
 
 FLOATS = frozenset({"FP16", "FP32", "FP64"})
+MAX_AXIS = 2**31 - 1  # beyond, only an empty tensor fits in memory, and no frame carries the number
 BF16_EXPONENT = 0x7F80  # all ones: infinity or NaN
 
 
@@ -28,7 +29,8 @@ def check_inputs(tensors: list[Tensor], signature: Signature) -> int:
         shape = tensor.shape
         if not fits(shape, spec.shape):
             raise BadInput(
-                f"Input {spec.name!r} has shape {list(shape)}; the model takes {list(spec.shape)} (-1 is any size)."
+                f"Input {spec.name!r} has shape {list(shape)}; the model takes {list(spec.shape)} "
+                f"(-1 is any size up to {MAX_AXIS})."
             )
         if rows < 0:
             rows = shape[0]
@@ -48,7 +50,7 @@ def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
     if len(shape) != len(declared):
         return False
     for size, wanted in zip(shape, declared, strict=True):
-        if size != wanted and (wanted != -1 or size < 0):
+        if size != wanted and (wanted != -1 or not 0 <= size <= MAX_AXIS):
             return False
     return True
 

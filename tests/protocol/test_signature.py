@@ -40,6 +40,8 @@ def test_rows_are_the_first_axis_and_order_does_not_matter() -> None:
         ([tensor("a", "FP32", 3, 3), B], "shape [3, 3]; the model takes [-1, 2]"),
         ([tensor("a", "FP32", 6), B], "shape [6]; the model takes [-1, 2]"),
         ([tensor("a", "FP32", 0, 2), tensor("b", "INT8", 0, 1)], "no rows"),
+        ([A, tensor("b", "INT8", 3, 2**31)], "shape [3, 2147483648]; the model takes [-1, -1]"),
+        ([A, tensor("b", "INT8", 3, 2**70)], "(-1 is any size up to 2147483647)"),
         ([A, tensor("b", "INT8", 4, 9)], "'b' has 4 rows and 'a' has 3"),
     ],
 )
