@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "console.lib.middleware.HtmxLogin",
+    "console.lib.middleware.DatabaseAway",
     "console.lib.throttle.RateLimitHeaders",
 ]
 

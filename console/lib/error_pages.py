@@ -1,6 +1,7 @@
 """Django's error handlers: a problem document under /api/, a page elsewhere."""
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views import defaults
 
 from console.lib.api_errors import answer_problem, is_api
@@ -28,6 +29,16 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if is_api(request):
         return answer_problem(request, 500, "This failed on our side; the log has it under the request id.")
     return defaults.server_error(request)
+
+
+def not_ready(request: HttpRequest) -> HttpResponse:
+    """The database is away or held by a long writer: nothing was changed, and a moment later it may work."""
+    if is_api(request):
+        answer = answer_problem(request, 503, "The database does not answer. Try again.")
+    else:
+        answer = render(request, "503.html", status=503)
+    answer["Retry-After"] = "2"
+    return answer
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

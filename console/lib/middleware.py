@@ -6,11 +6,13 @@ from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 import structlog
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.encoding import escape_uri_path
 
 from console.lib import metrics
 from console.lib.actors import bind_request_id
+from console.lib.error_pages import not_ready
 from console.lib.ids import new_ulid
 
 log = structlog.get_logger()
@@ -64,6 +66,22 @@ def loggable(path: str) -> str:
     """Percent-encoded again, for a terminal obeys control characters. A one-time login link is a password while it
     lasts: not for the log."""
     return "/login/…/" if path.startswith("/login/") else escape_uri_path(path)
+
+
+class DatabaseAway:
+    """A page that the database does not answer for says so: 503 and not 500. The API has its problem document."""
+
+    def __init__(self, get_response: Next):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, OperationalError):
+            return None
+        log.error("database.unavailable", error=str(exception))
+        return not_ready(request)
 
 
 class HtmxLogin:

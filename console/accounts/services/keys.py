@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import transaction
+import structlog
+from django.core.cache import cache
+from django.db import OperationalError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -32,6 +34,7 @@ MAX_OVERLAP = timedelta(days=7)
 LAST_USED_STEP = timedelta(minutes=1)
 MAX_KEYS_A_PERSON = 200
 KEEP = object()  # where None has a meaning of its own
+log = structlog.get_logger()
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
@@ -149,12 +152,17 @@ def revoke_api_key(*, actor: Actor, key: ApiKey, reason: str = "") -> ApiKey:
 
 
 def note_key_use(key: ApiKey) -> None:
-    """Remember that it was used, at most once a minute: reading must not become writing."""
+    """Remember that it was used, at most once a minute, and tried as seldom: reading must not wait for a writer."""
     now = timezone.now()
     if key.last_used_at and now - key.last_used_at < LAST_USED_STEP:
         return
+    if not cache.add(f"key-used:{key.pk}", 1, timeout=LAST_USED_STEP.total_seconds()):
+        return
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_STEP)
-    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+    try:
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+    except OperationalError as error:  # another writer holds the database; what the key came for may still be read
+        log.warning("api_key.use_not_noted", key=key.prefix, error=str(error))
 
 
 def console_key(day: datetime | None = None) -> str:
