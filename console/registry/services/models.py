@@ -13,6 +13,7 @@ from console.registry.models import Model
 from console.registry.services.writes import advance, mark_spec
 
 EDITABLE = ("description", "owner", "tags", "slo_latency_p95_s", "slo_error_percent")
+MAX_DESCRIPTION = 10_000
 MAX_TAGS = 20
 MAX_TAG = 40
 
@@ -72,6 +73,8 @@ def check_model_fields(fields: dict[str, Any]) -> dict[str, Any]:
         if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG or '"' in tag for tag in tags):
             raise Invalid.field("tags", f"At most {MAX_TAGS} tags of at most {MAX_TAG} characters, without quotes.")
         checked["tags"] = tags
+    if len(checked.get("description", "")) > MAX_DESCRIPTION:
+        raise Invalid.field("description", f"A description has at most {MAX_DESCRIPTION} characters.")
     if len(checked.get("owner", "")) > 100:
         raise Invalid.field("owner", "An owner's name has at most 100 characters.")
     latency = checked.get("slo_latency_p95_s")

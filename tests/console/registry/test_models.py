@@ -43,7 +43,14 @@ def test_a_change_based_on_an_older_state_is_refused_and_changes_nothing(model: 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"slo_latency_p95_s": 0}, {"slo_error_percent": 101}, {"tags": ["x" * 41]}, {"name": "other"}]
+    "changes",
+    [
+        {"slo_latency_p95_s": 0},
+        {"slo_error_percent": 101},
+        {"tags": ["x" * 41]},
+        {"description": "x" * 10_001},
+        {"name": "other"},
+    ],
 )
 def test_values_out_of_bounds_are_refused_by_name(changes: dict, model: Any) -> None:
     with pytest.raises(Invalid) as refused:
