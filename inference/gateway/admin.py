@@ -8,6 +8,7 @@ from inference.errors import MethodNotAllowed, NotReady, PathNotFound, Switchyar
 from inference.gateway.errors import error_response
 from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.exposition import render_metrics
+from inference.gateway.heads import refuse_body
 from inference.gateway.report import ProcessReport
 from inference.metrics import CONTENT_TYPE
 
@@ -20,6 +21,7 @@ class Admin:
 
     def admit(self, request: Request) -> None:
         """Everything here is open to who may reach the port."""
+        refuse_body(request)
 
     def refusal(self, error: SwitchyardError, request: Request | None) -> Response:
         return error_response(error)

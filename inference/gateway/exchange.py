@@ -9,7 +9,7 @@ from inference.errors import SwitchyardError
 
 
 class Request:
-    """One parsed request. Header names are lower-case bytes; of a repeated header the last counts."""
+    """One parsed request. Header names are lower-case bytes; a repeated header is one with commas."""
 
     __slots__ = ("arrived_s", "body", "headers", "http_1_0", "keep_alive", "method", "parts", "principal", "url")
 
@@ -23,6 +23,10 @@ class Request:
         self.arrived_s = 0.0
         self.parts: list[str] = []  # of the path, for the application to fill in
         self.principal: Any = None
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        held = self.headers.get(name)
+        self.headers[name] = value if held is None else held + b", " + value
 
 
 class Response(Struct):

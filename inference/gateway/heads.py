@@ -26,9 +26,18 @@ def check_head(request: Request, size_bytes: int, config: Config) -> None:
         check_body_size(int(headers[b"content-length"]), config)
 
 
+def refuse_body(request: Request) -> None:
+    """For what anybody may ask: who shows no key sends us nothing to keep. Raises BadInput."""
+    headers = request.headers
+    if b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0"):
+        raise BadInput("This takes no body.")
+
+
 def check_head_size(size_bytes: int, config: Config) -> None:
     if size_bytes > config.max_header_bytes:
-        raise HeadTooLarge(f"The request head is larger than {config.max_header_bytes} bytes.")
+        raise HeadTooLarge(
+            f"The request head is larger than {config.max_header_bytes} bytes, or what frames the body is."
+        )
 
 
 def check_body_size(size_bytes: int, config: Config) -> None:

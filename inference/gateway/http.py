@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self.reading: Request | None = None  # the request whose bytes are coming in
         self.head_done = False
         self.head_bytes = 0  # of what the parser has named
-        self.fed_bytes = 0  # to the parser, of a head that has not ended
+        self.fed_bytes = 0  # to the parser, since it began a message, ended a head or named a part of a body
         self.body_parts: list[bytes] = []
         self.body_bytes = 0  # inflated
         self.inflater: Inflater | None = None  # of a body that comes compressed
@@ -104,9 +104,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lingering_since_s:
             return
-        begun = self.reading
-        if begun is None:
+        if self.reading is None:
             self.since_s = monotonic()
+        self.fed_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -117,9 +117,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self.refuse(BadInput(f"This is not HTTP/1.1 as it should be: {error}."))
         else:
-            if begun is not None and begun is self.reading and not self.head_done:
-                # A name or value that has not ended is known to the parser alone: count all that came since it began.
-                self.fed_bytes += len(data)
+            if self.reading is not None:
+                # A name or value that has not ended, of the head or of a trailer, is known to the parser alone: count
+                # all that came since the message began, or since the last of its body.
                 self.guard(check_head_size, self.fed_bytes)
         if len(self.pending) >= MAX_PIPELINED and not self.reading_paused:
             self.reading_paused = True
@@ -137,14 +137,14 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.reading is not None and not self.head_done:  # trailers of a chunked body are not headers
-            self.reading.headers[name.lower()] = value
+            self.reading.add_header(name.lower(), value)
             self.head_bytes += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
         request = self.reading
         if request is None or self.lingering_since_s:
             return
-        self.head_done = True
+        self.head_done, self.fed_bytes = True, 0
         request.method = self.parser.get_method()
         request.http_1_0 = self.parser.get_http_version() == "1.0"
         try:
@@ -162,6 +162,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, part: bytes) -> None:
         if self.reading is None or self.lingering_since_s:
             return
+        self.fed_bytes = 0
         if self.inflater is not None:
             try:
                 part = self.inflater.feed(part, self.server.config.max_body_bytes + 1 - self.body_bytes)

@@ -17,6 +17,7 @@ from inference.gateway.eager import Eager
 from inference.gateway.errors import Internal, error_response, openai_error
 from inference.gateway.exchange import Request, Response, Running
 from inference.gateway.headers import RequestIds, call_of, child_trace, pinned_by_header
+from inference.gateway.heads import refuse_body
 from inference.gateway.oip import OpenInference, model_of, require_method
 from inference.gateway.repository import Repository
 from inference.gateway.statistics import Statistics
@@ -53,6 +54,7 @@ class Rest:
         """Check the key before a body is read. Health needs none."""
         request.parts = split_path(request.url)
         if not needs_key(request.parts):
+            refuse_body(request)
             return
         try:
             request.principal = self.dataplane.tables.keys.authenticate(request.headers.get(b"authorization"), time())

@@ -138,6 +138,10 @@ def test_a_bad_key_is_refused_before_the_body_is_sent(shared: Any, bad: bytes) -
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "HTTP/1.1"),
         (b"GET /v2 HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 40_000 + b"\r\n\r\n", 431, "head is larger"),
         (b"GET /v2 HTTP/1.1\r\nHost: x\r\n" + b"X-Many: a\r\n" * 4_000 + b"\r\n", 431, "head is larger"),
+        (head(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", 501, "transfer coding"),
+        (b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 400, "no body"),
+        (b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "no body"),
+        (b"POST /v2/health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n", 400, "no body"),
         (b"GET /v2?" + b"q" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, "head is larger"),
     ],
 )
@@ -159,6 +163,26 @@ def test_a_chunked_body_over_the_limit_is_cut_off(shared: Any) -> None:
             for _ in range(70):
                 sock.sendall(b"100000\r\n" + bytes(1_048_576) + b"\r\n")
         assert read_answer(sock.makefile("rb"))[0] == 413
+
+
+@pytest.mark.parametrize("begin", [b"0\r\nX-Trailer: ", b"0\r\nX-Trailer: a\r\n", b"1;extension="])
+def test_what_frames_a_body_is_bounded_as_a_head_is(shared: Any, begin: bytes) -> None:
+    with open_socket(shared) as sock:
+        sock.sendall(head(b"Transfer-Encoding: chunked") + begin)
+        filler = b"X: y\r\n" * 1_000 if begin.endswith(b"\n") else b"a" * 6_000
+        with contextlib.suppress(OSError):  # it may hang up while we still send
+            for _ in range(200):
+                sock.sendall(filler)
+        status, _, body = read_answer(sock.makefile("rb"))
+        assert status == 431
+        assert "frames the body" in json.loads(body)["error"]
+
+
+def test_a_body_of_many_small_chunks_is_taken(shared: Any) -> None:
+    body = infer_bytes(1.0).partition(b"\r\n\r\n")[2]
+    spaces = b"1\r\n \r\n" * 50_000
+    pieces = (head(b"Transfer-Encoding: chunked"), spaces, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    assert exchange(shared, *pieces)[0] == 200
 
 
 def test_an_error_comes_after_the_answers_before_it(shared: Any) -> None:
