@@ -1,8 +1,7 @@
 """The queue of one unit of one version: bounded, late-binding, deadline-aware.
 
 Work waits here until a replica has a free slot. All that arrives in one turn of the event loop is looked at once, at
-its end, so that it travels as one frame; there is no timer while nothing waits. What is decided (how many rows, whether
-to hold back, whether to use a second slot) is decided in `inference.policy.batching`.
+its end, so that it travels as one frame; there is no timer while nothing waits. `policy.batching` decides the rest.
 
 When a worker dies with work in hand, each request of it is retried alone, elsewhere if there is an elsewhere, at most
 two at a time. One that kills again is refused and its input quarantined, so that one client cannot empty the pool.
@@ -60,9 +59,8 @@ class UnitQueue:
         self.model = LatencyModel()
         self.last_slot_s = float("-inf")  # when a replica was last linked, lost or announced
         self.observed_s = float("-inf")  # when a batch was last answered
-        self.pump_due = False
+        self.pump_due = self.wanted = False
         self.hold_timer: asyncio.TimerHandle | None = None
-        self.wanted = False
         self.runs_model = runs_model
 
     @property
@@ -76,7 +74,7 @@ class UnitQueue:
         self.check_admission(tensors, deadline_s, now_s, level)
         work = Work(self, tensors, rows, deadline_s, now_s, level)
         waiting = self.waiting
-        if waiting and waiting[-1].rank > work.rank:
+        if waiting and ((last := waiting[-1]).level > level or (last.level == level and last.deadline_s > deadline_s)):
             order.insert(waiting, work)
         else:
             waiting.append(work)
@@ -186,6 +184,11 @@ class UnitQueue:
         if not self.pump_due:
             self.pump_due = True
             self.loop.call_soon(self.pump)
+
+    def refill(self) -> None:
+        """Before answers are handed out, as encoding takes milliseconds; short batches gather this turn's arrivals."""
+        if self.waiting_rows and not worth_second_slot(self.model, on_cuda=False):
+            self.pump()
 
     def pump(self) -> None:
         """Send what can be sent. Called once a loop turn at most, after all its arrivals."""

@@ -168,6 +168,7 @@ class Replica:
         now_s = monotonic()
         worker_s = (result.collate_ns + result.infer_ns + result.split_ns) / 1e9
         self.queue.batch_took(batch.rows, now_s - batch.sent_s if batch.first else worker_s, now_s)
+        self.queue.refill()
         self.settle(batch, result, outputs)
         self.queue.pump_soon()
         if self.leaving and not self.in_flight:
