@@ -132,12 +132,11 @@ class Feed:
                 continue
             changed: dict[str, list[str]] = {}
             for entry_id, fields in entries:
-                revision = int(fields[b"revision"])
+                revision, kind, key = read_entry(fields)
                 if revision != self.revision + 1:
                     raise Gap
                 self.revision, last_id = revision, entry_id
-                keys = changed.setdefault(fields[b"kind"].decode(), [])
-                keys.append(fields[b"key"].decode())
+                changed.setdefault(kind, []).append(key)
             for kind, keys in changed.items():
                 names = list(dict.fromkeys(keys))
                 raws = await client.hmget(DOCUMENTS.format(kind=kind), names)
@@ -236,6 +235,14 @@ class Feed:
     def save(self, changes: list[Change]) -> None:
         for kind, key, document in changes:
             self.keep(kind, key, document)
+
+
+def read_entry(fields: dict[bytes, bytes]) -> tuple[int, str, str]:
+    """Revision, kind and key. What nobody of ours wrote tells nothing of what changed: raises Gap."""
+    try:
+        return int(fields[b"revision"]), fields[b"kind"].decode(), fields[b"key"].decode()
+    except (KeyError, ValueError):
+        raise Gap from None
 
 
 def entries_of(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -100,6 +100,17 @@ async def test_a_gap_in_the_stream_is_read_over(valkey, tmp_path, model, followi
 
 
 @asyncio_test
+@pytest.mark.parametrize("entry", [{"a": "b"}, {"kind": b"\xff", "key": "m", "revision": "1"}, {"revision": "nan"}])
+async def test_an_entry_that_nobody_of_ours_wrote_is_read_over(valkey, tmp_path, model, following, until, entry):
+    with redis.Redis.from_url(valkey) as client:
+        async with following(valkey, tmp_path) as feed:
+            await until(lambda: feed.connected)
+            client.xadd(FEED, entry)
+            await feed.send("spec", "m", model(1))
+            await until(lambda: "m" in feed.documents.models)
+
+
+@asyncio_test
 async def test_a_redis_that_forgot_everything_takes_nothing_away(valkey, tmp_path, model, following, until):
     with redis.Redis.from_url(valkey) as client:
         async with following(valkey, tmp_path) as feed:
