@@ -35,6 +35,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.subscriptions: dict[str, Subscription] = {}
         self.tasks: list[asyncio.Task[None]] = []
+        self.leaving = False
         if not same_origin(self.scope) or wire.SUBPROTOCOL not in self.scope.get("subprotocols", []):
             await self.close()  # before accepting: the browser sees 403
             return
@@ -100,22 +101,29 @@ class StreamConsumer(AsyncWebsocketConsumer):
         while True:
             await self.has_mail.wait()
             self.has_mail.clear()
-            while (message := self.mailbox.take()) is not None:
+            while not self.leaving and (message := self.mailbox.take()) is not None:
                 await self.send(text_data=wire.encode(message).decode())
 
     async def say_bye(self, code: int) -> None:
+        """Once: what a flood sends behind the close finds it said already. A client that is gone hears nothing."""
+        if self.leaving:
+            return
+        self.leaving = True
         words = {
             wire.LOGIN: "login", wire.FORBIDDEN: "forbidden", wire.SLOW: "slow_consumer", wire.TOO_MANY: "too_many",
             wire.RESTART: "restart",
         }  # fmt: skip
-        with contextlib.suppress(asyncio.TimeoutError):  # a reader that is gone must not hold us
+        with contextlib.suppress(asyncio.TimeoutError, OSError):  # a reader that is gone must not hold us
             async with asyncio.timeout(CLOSING_S):
                 await self.send(text_data=wire.encode({"op": "bye", "code": words[code], "retry_ms": 2_000}).decode())
-        await self.close(code)
+        with contextlib.suppress(OSError):
+            await self.close(code)
 
     # What the client says
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.leaving:
+            return
         self.heard_s = time.monotonic()
         if self.too_many():
             await self.say_bye(wire.TOO_MANY)

@@ -186,6 +186,8 @@ async def test_a_flood_is_closed_with_4429(socket):
     for _ in range(wire.MAX_MESSAGES + 5):
         await socket.say(op="ping", t=1)
     assert (await socket.hear("bye"))["code"] == "too_many"
+    assert (await socket.next())["code"] == wire.TOO_MANY
+    assert await socket.asgi.receive_nothing(0.2)  # a server takes nothing after a close
 
 
 async def test_overview_is_a_snapshot_then_what_changed(monitor, socket, plane, telemetry):
