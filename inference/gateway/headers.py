@@ -13,6 +13,7 @@ from inference.spec import ApiKey
 
 TOKEN = re.compile(rb"[\x21-\x7e]{1,128}")  # what may come back in a header of ours
 TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
+TRACEPARENT_BYTES = 55  # of version 00; later ones may append
 
 Headers = Mapping[bytes, bytes]
 
@@ -24,19 +25,20 @@ def principal_of(request: Request) -> ApiKey:
     return request.principal
 
 
-def call_of(request: Request, version: str) -> Call:
-    """Raises MissingKey, or BadInput for a header that says nothing sensible."""
-    return make_call(request.headers, principal_of(request), version, request.arrived_s)
-
-
 def make_call(headers: Headers, principal: ApiKey, version: str, arrived_s: float) -> Call:
-    facts = Facts(
-        pinned=version or pinned_by_header(headers),
-        canary_key=headers.get(b"x-canary-key", b"").decode("latin-1"),
-        api_key=principal.id,
-        headers=headers,
-    )
-    return Call(principal, facts, arrived_s, timeout_of(headers), priority_of(headers))
+    """Raises BadInput for a header that says nothing sensible."""
+    facts = Facts(version, "", principal.id, headers)
+    call = Call(principal, facts, arrived_s)
+    # Most requests have none of these: a look each is all they pay.
+    if not version and b"x-model-version" in headers:
+        facts.pinned = pinned_by_header(headers)
+    if b"x-canary-key" in headers:
+        facts.canary_key = headers[b"x-canary-key"].decode("latin-1")
+    if b"x-timeout-ms" in headers:
+        call.timeout_s = timeout_of(headers)
+    if b"x-priority" in headers:
+        call.priority = priority_of(headers)
+    return call
 
 
 def pinned_by_header(headers: Headers) -> str:
@@ -82,4 +84,6 @@ class RequestIds:
 def child_trace(traceparent: bytes) -> bytes:
     """The caller's trace with a span of our own, in W3C's form; empty where the caller's is not."""
     match = TRACEPARENT.fullmatch(traceparent)
-    return b"00-%b-%b-%b" % (match[1], os.urandom(8).hex().encode(), match[2]) if match else b""
+    if match is None or (len(traceparent) > TRACEPARENT_BYTES and traceparent.startswith(b"00")):
+        return b""
+    return b"00-%b-%b-%b" % (match[1], os.urandom(8).hex().encode(), match[2])

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from inference.gateway.work import Work
 
-RANK = attrgetter("rank")
+RANK = attrgetter("level", "deadline_s")
 
 
 def insert(waiting: deque[Work], work: Work) -> None:
@@ -21,7 +21,7 @@ def pop_less_urgent(waiting: deque[Work], level: int) -> Work | None:
     """Take out the last, where its level is less urgent than `level`."""
     while waiting and waiting[-1].future.done():
         waiting.pop()
-    return waiting.pop() if waiting and waiting[-1].rank[0] > level else None
+    return waiting.pop() if waiting and waiting[-1].level > level else None
 
 
 def oldest_s(waiting: deque[Work], now_s: float) -> float:

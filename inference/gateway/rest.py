@@ -16,7 +16,7 @@ from inference.gateway.dataplane import Answer, Dataplane
 from inference.gateway.eager import Eager
 from inference.gateway.errors import Internal, error_response, openai_error
 from inference.gateway.exchange import Request, Response, Running
-from inference.gateway.headers import RequestIds, call_of, child_trace, pinned_by_header
+from inference.gateway.headers import RequestIds, child_trace, make_call, pinned_by_header, principal_of
 from inference.gateway.heads import refuse_body
 from inference.gateway.oip import OpenInference, model_of, require_method
 from inference.gateway.repository import Repository
@@ -27,6 +27,10 @@ from inference.protocol import binary_codec, json_codec
 from inference.protocol.messages import InferRequest
 
 log = get_log()
+
+ANSWER_HEADERS = (
+    b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f\r\n"
+)
 
 Respond = Callable[[Response], None]
 
@@ -104,7 +108,7 @@ class Rest:
 
     def infer(self, request: Request, model: str, version: str, codec: Codec, respond: Respond) -> Running | None:
         try:
-            call = call_of(request, version)
+            call = make_call(request.headers, principal_of(request), version, request.arrived_s)
             asked = codec.decode(request, model, version)
         except SwitchyardError as error:
             self.dataplane.refused(model, error)
@@ -150,30 +154,29 @@ class Rest:
         except Exception:
             log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
             return self.refusal(Internal(), request)
-        response.headers += b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: %b\r\n" % (
+        response.headers += ANSWER_HEADERS % (
             answer.plan.label_bytes,
             answer.reason.encode(),
-            b"queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f"
-            % (answer.queue_s * 1e3, answer.compute_s * 1e3, answer.total_s * 1e3),
+            answer.queue_s * 1e3,
+            answer.compute_s * 1e3,
+            answer.total_s * 1e3,
         )
         return response
 
     def send(self, request: Request, response: Response, respond: Respond) -> None:
-        self.named(request, response)
-        if len(response.body) < MIN_BYTES or (accepted := request.headers.get(b"accept-encoding")) is None:
-            respond(response)
-        elif coding := choose_coding(accepted):
+        """Add the ids by which people find this request again, and let the answer go."""
+        headers = request.headers
+        response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(headers)
+        if b"traceparent" in headers and (trace := child_trace(headers[b"traceparent"])):
+            response.headers += b"traceparent: %b\r\n" % trace
+        if (
+            len(response.body) >= MIN_BYTES
+            and b"accept-encoding" in headers
+            and (coding := choose_coding(headers[b"accept-encoding"]))
+        ):
             send_compressed(response, coding, respond)
         else:
             respond(response)
-
-    def named(self, request: Request, response: Response) -> Response:
-        """Add the ids by which people find this request again."""
-        response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(request.headers)
-        trace = request.headers.get(b"traceparent")
-        if trace is not None and (trace := child_trace(trace)):
-            response.headers += b"traceparent: %b\r\n" % trace
-        return response
 
 
 def send_compressed(response: Response, coding: bytes, respond: Respond) -> None:

@@ -50,9 +50,9 @@ class Work:
         "deaths",
         "future",
         "killers",
+        "level",
         "queue",
         "queued_s",
-        "rank",
         "rows",
         "sent_s",
         "size_bytes",
@@ -68,7 +68,7 @@ class Work:
         self.rows = rows
         self.size_bytes = sum([len(tensor.data) for tensor in tensors])
         self.deadline_s = deadline_s
-        self.rank = (level, deadline_s)  # lowest first
+        self.level = level  # of priority; the lowest is served first
         self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
         self.queued_s = now_s
         self.sent_s = 0.0
