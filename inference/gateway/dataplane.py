@@ -142,8 +142,9 @@ class Dataplane:
 
     def timeout_of(self, request: InferRequest, call: Call, plan: VersionPlan) -> float:
         """The shortest time anyone named: header, parameter; else the units' own."""
-        wanted = [seconds for seconds in (call.timeout_s, request.timeout_s) if seconds is not None]
-        return min(min(wanted), MAX_TIMEOUT_S) if wanted else plan.timeout_s
+        if call.timeout_s is None and request.timeout_s is None:
+            return plan.timeout_s
+        return min(seconds for seconds in (call.timeout_s, request.timeout_s, MAX_TIMEOUT_S) if seconds is not None)
 
     def model_for(self, name: str, principal: ApiKey) -> ModelTable:
         """The model, where this key may call it. Raises Refused kinds or ModelNotFound."""

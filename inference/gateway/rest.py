@@ -82,9 +82,10 @@ class Rest:
 
     def route(self, request: Request, respond: Respond) -> Running | None:
         parts = request.parts
-        if parts[-1] == "infer" and len(parts) >= 4 and parts[:2] == ["v2", "models"]:
-            model, version = model_of(parts[2:-1])
-            require_method(request, b"POST")
+        if parts[-1] == "infer" and parts[0] == "v2" and len(parts) >= 4 and parts[1] == "models":
+            model, version = (parts[2], "") if len(parts) == 4 and parts[2] else model_of(parts[2:-1])
+            if request.method != b"POST":
+                require_method(request, b"POST")
             return self.infer(request, model, version, self.infer_codec, respond)
         if parts[0] == "v1":
             return self.route_v1(request, respond)
