@@ -54,24 +54,27 @@ def serve_peer(peer: Peer, settings: Settings, work: Work, environments: Path, f
         )  # fmt: skip
     try:
         endpoint = Endpoint(url, {}, body)
-        wait_right(endpoint, work, process, log)
+        wait_right(endpoint, work, process, log, settings)
         yield endpoint
     finally:
         stop_tree(process)
 
 
-def wait_right(endpoint: Endpoint, work: Work, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until it answers; then what it answers must be right."""
+def wait_right(endpoint: Endpoint, work: Work, process: subprocess.Popen[bytes], log: Path, settings: Settings) -> None:
+    """Until it answers, which must be right, and all of its workers are ready. Asking is what makes some load."""
     end, last = time.monotonic() + READY_S, "nothing"
     while time.monotonic() < end:
         if process.poll() is not None:
             raise ServerFailed(f"it ended with {process.returncode}:\n{last_lines(log)}")
         try:
-            return check(endpoint, work)
+            check(endpoint, work)
+            if settings.count_loaded() >= settings.workers:
+                return
+            last = f"{settings.count_loaded()} of {settings.workers} workers are ready"
         except OSError as error:
             last = str(error)
         time.sleep(0.25)
-    raise ServerFailed(f"it gave no answer within {READY_S:.0f} s, but {last}:\n{last_lines(log)}")
+    raise ServerFailed(f"it is not ready within {READY_S:.0f} s, but {last}:\n{last_lines(log)}")
 
 
 def check(endpoint: Endpoint, work: Work) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.deployment import ROOT
 from bench.peers.servers import models
+from bench.peers.servers.settings import Settings
 
 TOLERANCE = 1e-4
 MAKE_S = 600
@@ -106,7 +107,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.model == "w2int8" and not (given.folder / models.INT8).is_file():
         make_int8(given.folder / models.INT8)
-    values = models.load(given.model, str(given.folder))(*sample(given.model))
+    values = models.load(Settings(given.model, models=str(given.folder)))(*sample(given.model))
     (given.folder / f"{given.model}.expected.json").write_text(json.dumps(values.ravel().tolist()))
 
 

@@ -26,7 +26,7 @@ SETTINGS = Settings.from_environment()
 )
 class Service:
     def __init__(self) -> None:
-        self.call = models.load(SETTINGS.model, SETTINGS.models)
+        self.call = models.load(SETTINGS)
 
     @bentoml.api(batchable=True, max_batch_size=SETTINGS.max_batch, max_latency_ms=int(SETTINGS.wait_ms))
     def infer(self, requests: list[dict]) -> list[dict]:

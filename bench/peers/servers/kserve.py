@@ -28,7 +28,7 @@ class Service(Model):
         self, payload: InferRequest, headers: dict | None = None, response_headers: dict | None = None
     ) -> InferResponse:
         if self.call is None:
-            self.call = models.load(SETTINGS.model, SETTINGS.models)
+            self.call = models.load(SETTINGS)
         inputs, output = models.SHAPES[SETTINGS.model]
         given = {tensor.name: tensor.as_numpy() for tensor in payload.inputs}
         values = self.call(*[given[tensor.name] for tensor in inputs])

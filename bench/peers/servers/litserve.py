@@ -13,7 +13,7 @@ SETTINGS = Settings.from_environment()
 
 class Single(litserve.LitAPI):
     def setup(self, device: str) -> None:
-        self.call = models.load(SETTINGS.model, SETTINGS.models)
+        self.call = models.load(SETTINGS)
 
     def decode_request(self, request: dict[str, Any]) -> tuple[str, list[np.ndarray]]:
         return request.get("id", ""), oip.arrays(SETTINGS.model, request)

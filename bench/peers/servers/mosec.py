@@ -40,7 +40,7 @@ class Single(Worker):
         settings = Settings.from_environment()
         self.model = settings.model
         self.inputs = models.SHAPES[self.model][0]
-        self.call = models.load(self.model, settings.models)
+        self.call = models.load(settings)
 
     def deserialize(self, data: bytes) -> tuple[str, list[np.ndarray]]:
         request = DECODER.decode(data)

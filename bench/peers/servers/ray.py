@@ -32,7 +32,7 @@ class Service:
         from bench.peers.servers import models, oip
 
         self.models, self.oip = models, oip
-        self.call = models.load(SETTINGS.model, SETTINGS.models)
+        self.call = models.load(SETTINGS)
 
     @serve.batch(max_batch_size=SETTINGS.max_batch, batch_wait_timeout_s=SETTINGS.wait_ms / 1000)
     async def infer(self, requests: list[list[np.ndarray]]) -> list[np.ndarray]:
@@ -46,9 +46,12 @@ class Service:
 
 
 def main() -> None:
-    os.environ["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "1"
+    os.environ |= {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     stop = threading.Event()
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", object_store_memory=200_000_000)
+    ray.init(
+        num_cpus=4, include_dashboard=False, logging_level="ERROR", object_store_memory=200_000_000,
+        _node_ip_address="127.0.0.1", _temp_dir=str(SETTINGS.scratch("ray")),
+    )  # fmt: skip
     # Ray's start-up sets its own handlers.
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     serve.start(http_options={"host": "127.0.0.1", "port": SETTINGS.port}, logging_config=QUIET)

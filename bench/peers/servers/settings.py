@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 VARIABLE = "BENCH_PEER"
+LOADED = "loaded"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Settings:
     def model(self) -> str:
         """Which model the work is about: also its name at the server."""
         return "w1" if self.work == "cache" else self.work
+
+    def note_loaded(self) -> None:
+        """Leave a mark that this process is ready: some servers answer while half of their workers still load."""
+        if self.folder:
+            (self.scratch(LOADED) / str(os.getpid())).touch()
+
+    def count_loaded(self) -> int:
+        return len(list(self.scratch(LOADED).iterdir()))
 
     def scratch(self, name: str) -> Path:
         path = Path(self.folder) / name

@@ -31,7 +31,7 @@ class TritonPythonModel:
 
         settings = Settings.from_environment()
         self.inputs, self.output = models.SHAPES[settings.model]
-        self.call, self.batched = models.load(settings.model, settings.models), models.batched
+        self.call, self.batched = models.load(settings), models.batched
 
     def execute(self, requests: list[Any]) -> list[Any]:
         import triton_python_backend_utils as backend
