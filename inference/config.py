@@ -11,6 +11,9 @@ class BadSetting(ValueError):
     """A setting has a value that cannot be used; the message names the variable and what it takes."""
 
 
+BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
+
+
 def setting(variable: str, default: Any, help: str) -> Any:
     return field(default=default, metadata={"variable": variable, "help": help})
 
@@ -26,6 +29,11 @@ class Config:
     host: str = setting("SWITCHYARD_HOST", "127.0.0.1", "Address that the gateway binds")
     port: int = setting("SWITCHYARD_GATEWAY_PORT", 8080, "Port for inference over HTTP")
     grpc_port: int = setting("SWITCHYARD_GRPC_PORT", 8081, "Port for inference over gRPC; 0: none")
+    grpc_reflection: bool = setting(
+        "SWITCHYARD_GRPC_REFLECTION",
+        default=False,
+        help="1: tell whoever asks which gRPC calls there are, as grpcurl does",
+    )
     admin_port: int = setting("SWITCHYARD_ADMIN_PORT", 8082, "Port for /metrics and health")
     tls_cert: str = setting("SWITCHYARD_TLS_CERT", "", "PEM file: certificate and chain for clients. Empty: no TLS")
     tls_key: str = setting("SWITCHYARD_TLS_KEY", "", "PEM file: its key. Both are read again when they change")
@@ -67,6 +75,10 @@ class Config:
 
 def read_value(variable: str, given: Any, kind: type) -> Any:
     wanted: Any = Path if issubclass(kind, Path) else kind
+    if kind is bool and not isinstance(given, bool):
+        if given not in BOOLEANS:
+            raise BadSetting(f"{variable}={given!r} is not usable: it takes 1 or 0.")
+        return BOOLEANS[given]
     try:
         value = wanted(given)
     except (TypeError, ValueError):

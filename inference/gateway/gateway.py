@@ -46,7 +46,11 @@ async def keep_running(name: str, part: Callable[[], Coroutine[Any, Any, None]])
 
 
 def make_grpc(
-    dataplane: Dataplane, statistics: Statistics, repository: Repository, config: Config
+    dataplane: Dataplane,
+    statistics: Statistics,
+    repository: Repository,
+    config: Config,
+    certificate: EdgeCertificate | None,
 ) -> "GrpcServer | None":
     """The gRPC edge, where it is wanted and its libraries are installed; without, nothing of it is imported."""
     if not config.grpc_port:
@@ -57,7 +61,7 @@ def make_grpc(
     from inference.gateway.grpc.extensions import Extensions
     from inference.gateway.grpc.server import GrpcServer
 
-    return GrpcServer(dataplane, Extensions(dataplane, statistics, repository), config)
+    return GrpcServer(dataplane, Extensions(dataplane, statistics, repository), config, certificate)
 
 
 class Gateway:
@@ -86,7 +90,7 @@ class Gateway:
         self.repository = Repository(self.dataplane, self.feed)
         self.rest = Rest(self.dataplane, self.statistics, self.repository)
         self.http = HttpServer(self.rest, config, certificate)
-        self.grpc = make_grpc(self.dataplane, self.statistics, self.repository, config)
+        self.grpc = make_grpc(self.dataplane, self.statistics, self.repository, config, certificate)
         self.reporter = Reporter(config.redis_url)
         self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew
         self.tasks: list[asyncio.Task[None]] = []

@@ -110,6 +110,45 @@ def test_bodies_are_bounded_also_after_inflation(site: Any, gateway: Any) -> Non
         assert caller.call("ModelInfer", bytes(9 * MIB)).code == "RESOURCE_EXHAUSTED"
 
 
+def test_a_message_that_does_not_come_is_not_awaited_for_ever(site: Any, gateway: Any) -> None:
+    strict = site.start_gateway("--grpc-port", str(free_ports(1)[0]), SWITCHYARD_BODY_TIMEOUT_S="0.3")
+    never: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    with connect(strict.grpc_url) as caller:
+        slow = caller.channel.stream_unary(f"/{SERVICE}/ModelInfer").future(
+            iter(never.get, None), metadata=[("authorization", "Bearer sy_testtest_all")]
+        )
+        outcome = finish(slow, None)
+        assert (outcome.code, outcome.metadata["x-error-code"]) == ("DEADLINE_EXCEEDED", "slow_client")
+        empty = caller.channel.stream_unary(f"/{SERVICE}/ModelInfer").future(
+            iter(()), metadata=[("authorization", "Bearer sy_testtest_all")]
+        )
+        assert finish(empty, None).code == "INVALID_ARGUMENT"
+        assert caller.infer(ROW).code == "OK"
+        never.put(None)
+
+
+def test_reflection_tells_what_there_is_where_it_is_turned_on(site: Any, gateway: Any, caller: Caller) -> None:
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+    def ask(caller: Caller, **asked: str) -> reflection_pb2.ServerReflectionResponse:
+        request = reflection_pb2.ServerReflectionRequest(**asked).SerializeToString()
+        return reflection_pb2.ServerReflectionResponse.FromString(
+            next(caller.channel.stream_stream(method)(iter([request])))
+        )
+
+    with pytest.raises(grpc.RpcError) as refused:
+        ask(caller, list_services="")
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    open_one = site.start_gateway("--grpc-port", str(free_ports(1)[0]), SWITCHYARD_GRPC_REFLECTION="1")
+    with connect(open_one.grpc_url) as talker:
+        listed = {service.name for service in ask(talker, list_services="").list_services_response.service}
+        assert {SERVICE, "grpc.health.v1.Health"} <= listed
+        for name in (SERVICE, "grpc.health.v1.Health"):
+            assert ask(talker, file_containing_symbol=name).file_descriptor_response.file_descriptor_proto
+
+
 def test_large_calls_leave_no_memory_behind_however_they_end(gateway: Any, caller: Caller) -> None:
     process = psutil.Process(gateway.process.pid)
     cut = wide_request(8)

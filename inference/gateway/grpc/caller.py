@@ -1,17 +1,17 @@
 """Who makes a gRPC call, by when they want it answered, and how they are refused."""
 
+import asyncio
 from collections.abc import Iterable
 from math import ceil
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 import grpc
 
-from inference.errors import Busy, SwitchyardError
+from inference.errors import BadInput, Busy, MissingKey, SlowClient, SwitchyardError
 from inference.gateway.dataplane import Call
 from inference.gateway.errors import status_of
 from inference.gateway.headers import RequestIds, child_trace, make_call, timeout_of
-from inference.gateway.keys import KeyTable
 from inference.spec import ApiKey
 
 # gRPC cancels a call at its deadline. Ours ends a little sooner: so the call is counted as late instead of given up,
@@ -24,30 +24,42 @@ Context = Any  # grpc.aio.ServicerContext, which has no types
 
 
 def headers_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[bytes, bytes]:
-    return {
-        key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in metadata or ()
-    }  # fmt: skip
-
-
-def authenticate(keys: KeyTable, headers: dict[bytes, bytes]) -> ApiKey:
-    """Raises MissingKey or BadKey."""
-    return keys.authenticate(headers.get(b"authorization"), time())
+    return {key.encode(): value if isinstance(value, bytes) else value.encode() for key, value in metadata or ()}
 
 
 class Caller:
     """One call, from its metadata on."""
 
-    __slots__ = ("arrived_s", "context", "headers", "request_id")
+    __slots__ = ("arrived_s", "context", "headers", "principal", "request_id")
 
     def __init__(self, context: Context, request_ids: RequestIds):
         self.context = context
-        self.arrived_s = monotonic()
+        self.principal: ApiKey | None = None  # until it is admitted
+        self.arrived_s = 0.0
         self.headers = headers_of(context.invocation_metadata())
         self.request_id = request_ids.of(self.headers)
 
-    def call(self, principal: ApiKey, version: str, arrived_s: float) -> Call:
+    def known(self) -> ApiKey:
+        """Raises MissingKey."""
+        if self.principal is None:
+            raise MissingKey
+        return self.principal
+
+    async def read(self, within_s: float) -> bytes:
+        """The call's one message. Raises SlowClient, or BadInput where there is none."""
+        try:
+            async with asyncio.timeout(within_s):
+                body = await self.context.read()
+        except TimeoutError:
+            raise SlowClient(f"The message did not come whole within {within_s:g} s.") from None
+        if not isinstance(body, bytes):
+            raise BadInput("The call ended before its message.")
+        self.arrived_s = monotonic()
+        return body
+
+    def call(self, version: str, arrived_s: float) -> Call:
         """What the data plane wants to know besides the tensors. Raises BadInput."""
-        call = make_call(self.headers, principal, version, arrived_s)
+        call = make_call(self.headers, self.known(), version, arrived_s)
         call.timeout_s = self.timeout_s()
         return call
 

@@ -6,10 +6,13 @@ import grpc
 import grpc.aio
 
 from inference.config import Config
+from inference.gateway.certificates import EdgeCertificate
 from inference.gateway.dataplane import Dataplane
 from inference.gateway.grpc.extensions import Extensions
 from inference.gateway.grpc.health import HEALTH, Health
 from inference.gateway.grpc.service import SERVICE, Service
+from inference.gateway.grpc.tls import credentials_of
+from inference.protocol.proto import open_inference_pb2 as pb
 
 CALLS_OF_CONNECTION = 1024  # at once; a client's further calls wait at the client
 PING_S = 60.0  # a connection that does not answer is half open, and closed
@@ -35,10 +38,24 @@ def options_of(config: Config, reuse_port: bool) -> list[tuple[str, int]]:
     ]
 
 
+def add_reflection(server: grpc.aio.Server) -> None:
+    """Let whoever reaches the port ask which calls there are (grpcurl does). The messages have a pool of their own."""
+    from grpc_health.v1 import health_pb2
+    from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+    pool = pb.DESCRIPTOR.pool
+    for file in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(file.DESCRIPTOR.serialized_pb)
+    reflection.enable_server_reflection((SERVICE, HEALTH, reflection.SERVICE_NAME), server, pool)
+
+
 class GrpcServer:
-    def __init__(self, dataplane: Dataplane, extensions: Extensions, config: Config):
+    def __init__(
+        self, dataplane: Dataplane, extensions: Extensions, config: Config, certificate: EdgeCertificate | None = None
+    ):
         self.config = config
-        self.service = Service(dataplane, extensions, config.max_body_bytes)
+        self.certificate = certificate
+        self.service = Service(dataplane, extensions, config)
         self.health = Health(dataplane, (SERVICE, HEALTH))
         self.server: grpc.aio.Server | None = None
 
@@ -48,8 +65,14 @@ class GrpcServer:
             options=options_of(self.config, reuse_port), maximum_concurrent_rpcs=self.config.max_connections
         )
         server.add_generic_rpc_handlers((self.service, self.health))
+        if self.config.grpc_reflection:
+            add_reflection(server)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            port = int(server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+            if self.certificate is None:
+                port = int(server.add_insecure_port(address))
+            else:
+                port = int(server.add_secure_port(address, credentials_of(self.certificate)))
         except RuntimeError as error:
             raise OSError(f"gRPC cannot listen on {host}, port {port}; is it taken?") from error
         await server.start()

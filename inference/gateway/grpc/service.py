@@ -1,21 +1,22 @@
 """`inference.GRPCInferenceService`: calls to the data plane, answers to messages. No rule of inference lives here.
 
 Messages are handled as bytes, so that a body that cannot be read is the client's fault (INVALID_ARGUMENT) and not, as
-in gRPC's own decoding, an internal one. A call without a good key is refused before its body is read.
+in gRPC's own decoding, an internal one.
 """
 
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import grpc
 
 from inference import __version__
+from inference.config import Config
 from inference.errors import Busy, NotFound, SwitchyardError
 from inference.gateway.catalog import SERVER, describe_model
 from inference.gateway.dataplane import Answer, Dataplane
 from inference.gateway.errors import Internal
-from inference.gateway.grpc.caller import Caller, Context, authenticate, headers_of
+from inference.gateway.grpc.caller import Caller, Context
 from inference.gateway.grpc.extensions import Extensions
 from inference.gateway.grpc.stream import InferStream
 from inference.gateway.headers import RequestIds
@@ -34,10 +35,11 @@ Method = Callable[[bytes, Caller], Awaitable[Any]]  # gives a message
 
 
 class Service(grpc.GenericRpcHandler):
-    def __init__(self, dataplane: Dataplane, extensions: Extensions, max_body_bytes: int):
+    def __init__(self, dataplane: Dataplane, extensions: Extensions, config: Config):
         self.dataplane = dataplane
         self.extensions = extensions
-        self.max_buffered_bytes = BODIES_IN_FLIGHT * max_body_bytes
+        self.body_timeout_s = config.body_timeout_s
+        self.max_buffered_bytes = BODIES_IN_FLIGHT * config.max_body_bytes
         self.buffered_bytes = 0
         self.request_ids = RequestIds()
         self.streams: set[InferStream] = set()
@@ -54,41 +56,46 @@ class Service(grpc.GenericRpcHandler):
             "RepositoryModelLoad": extensions.repository_model_load,
             "RepositoryModelUnload": extensions.repository_model_unload,
         }
-        self.handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self.answering(method)) for name, method in unary.items()
-        }
-        self.handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self.model_stream_infer)
+        self.handlers = {f"/{SERVICE}/{name}": self.unary(name, method) for name, method in unary.items()}
+        streams = grpc.stream_stream_rpc_method_handler(self.model_stream_infer)
+        self.handlers[f"/{SERVICE}/ModelStreamInfer"] = streams
 
     # grpc.GenericRpcHandler
 
     def service(self, details: Any) -> Any:
-        """The handler of a method, once its caller's key is good; None for a method that is not served."""
-        service, _, name = details.method.removeprefix("/").rpartition("/")
-        if service != SERVICE:
-            return None
-        handler = self.handlers.get(name)
-        if handler is not None and name not in OPEN:
-            try:
-                authenticate(self.dataplane.tables.keys, headers_of(details.invocation_metadata))
-            except SwitchyardError as error:
-                self.dataplane.refused("", error)
-                return refusal(error, self.request_ids)
-        return handler
+        return self.handlers.get(details.method)
 
-    def answering(self, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        async def answer(body: bytes, context: Context) -> bytes:
+    def unary(self, name: str, method: Method) -> Any:
+        """A handler that reads one message and gives one.
+
+        For gRPC it is one of streams, like any call on the wire. For a unary one it would read the message before
+        anybody could look at the key, and wait for it for ever.
+        """
+
+        async def answer(_: object, context: Context) -> None:
             caller = Caller(context, self.request_ids)
             try:
-                message = await method(body, caller)
-                return bytes(message.SerializeToString())
+                if name not in OPEN:
+                    self.admit(caller)
+                message = await method(await caller.read(self.body_timeout_s), caller)
+                body = bytes(message.SerializeToString())
             except SwitchyardError as error:
                 caller.refuse(error)
             except Exception:
-                log.exception("call_broke", method=method.__name__)
+                log.exception("call_broke", method=name)
                 caller.refuse(Internal())
-            return b""
+            else:
+                await context.write(body)
 
-        return answer
+        return grpc.stream_stream_rpc_method_handler(answer)
+
+    def admit(self, caller: Caller) -> None:
+        """Take the caller for whose key it shows. Raises MissingKey or BadKey."""
+        try:
+            caller.principal = self.dataplane.tables.keys.authenticate(caller.headers.get(b"authorization"), time())
+        except SwitchyardError as error:
+            self.dataplane.refused("", error)
+            raise
 
     # Reading
 
@@ -110,8 +117,7 @@ class Service(grpc.GenericRpcHandler):
 
     async def model_metadata(self, body: bytes, caller: Caller) -> pb.ModelMetadataResponse:
         asked = parse(pb.ModelMetadataRequest, body)
-        principal = authenticate(self.dataplane.tables.keys, caller.headers)
-        described = describe_model(self.dataplane, principal, asked.name, asked.version)
+        described = describe_model(self.dataplane, caller.known(), asked.name, asked.version)
         return pb.ModelMetadataResponse(
             name=asked.name,
             versions=described.versions,
@@ -144,10 +150,8 @@ class Service(grpc.GenericRpcHandler):
                     raise Busy("Too many large requests are in hand at once; try again soon.")
                 message = parse(pb.ModelInferRequest, body)
                 model = message.model_name
-                # Again: the key may have been revoked while the body came in, or since the stream began.
-                principal = authenticate(self.dataplane.tables.keys, caller.headers)
                 request = to_request(message)
-                call = caller.call(principal, message.model_version, arrived_s)
+                call = caller.call(message.model_version, arrived_s)
             except SwitchyardError as error:
                 self.dataplane.refused(model, error)
                 raise
@@ -157,7 +161,13 @@ class Service(grpc.GenericRpcHandler):
             self.buffered_bytes -= len(body)
 
     async def model_stream_infer(self, _: object, context: Context) -> None:
-        stream = InferStream(self.infer_in_stream, Caller(context, self.request_ids))
+        caller = Caller(context, self.request_ids)
+        try:
+            self.admit(caller)
+        except SwitchyardError as error:
+            caller.refuse(error)
+            return
+        stream = InferStream(self.infer_in_stream, caller)
         self.streams.add(stream)
         try:
             await stream.run()
@@ -167,6 +177,7 @@ class Service(grpc.GenericRpcHandler):
     async def infer_in_stream(self, body: bytes, caller: Caller) -> bytes:
         """As a stream answers: an error is a message too, and the stream goes on."""
         try:
+            self.admit(caller)  # again: the key may have been revoked since the stream began
             message, _ = await self.infer(body, caller, monotonic())
             message.parameters["triton_final_response"].bool_param = True  # one request has one answer
             return bytes(pb.ModelStreamInferResponse(infer_response=message).SerializeToString())
@@ -197,15 +208,6 @@ def named(body: bytes) -> pb.ModelInferResponse:
     except SwitchyardError:
         return pb.ModelInferResponse()
     return pb.ModelInferResponse(model_name=message.model_name, model_version=message.model_version, id=message.id)
-
-
-def refusal(error: SwitchyardError, request_ids: RequestIds) -> Any:
-    """A handler that ends the call before it reads anything of it."""
-
-    async def refuse(_: object, context: Context) -> None:
-        Caller(context, request_ids).refuse(error)
-
-    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def tensor_metadata(tensor: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
