@@ -1,9 +1,26 @@
 """One line an event, the same in every program: text for people, JSON for machines."""
 
+import contextlib
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
+
+
+class PatientFile:
+    """A log on a full disk, or a reader that went away, loses lines; it must never stop the work they tell of."""
+
+    def __init__(self, file: TextIO):
+        self.file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self.file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self.file.flush()
 
 
 def configure_log(program: str, log_format: str = "text", level: str = "info") -> None:
@@ -18,7 +35,7 @@ def configure_log(program: str, log_format: str = "text", level: str = "info") -
             structlog.processors.JSONRenderer() if json_lines else for_people(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", PatientFile(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(program=program)

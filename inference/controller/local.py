@@ -110,6 +110,9 @@ class SpecFile:
             log.info("spec_read", file=str(self.path), generation=self.generation, models=len(self.models))
         except BadDocument as error:
             log.error("spec_refused", file=str(self.path), error=str(error), effect="what runs goes on")
+        except OSError as error:
+            self.stamp = None  # tried again at the next look
+            log.error("spec_not_written", folder=str(self.folder.folder), error=str(error), effect="what runs goes on")
 
     def look(self) -> tuple[int, int] | None:
         try:

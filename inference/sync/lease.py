@@ -128,4 +128,8 @@ def read_record(folder: Path) -> SeatRecord:
 
 
 def write_record(folder: Path, record: SeatRecord) -> None:
-    write_atomically(folder / RECORD, msgspec.json.encode(record))
+    """A full disk must leave no pool without its controller: documents and Redis know the fence too."""
+    try:
+        write_atomically(folder / RECORD, msgspec.json.encode(record))
+    except OSError as error:
+        log.error("controller_record_not_written", path=str(folder / RECORD), error=str(error))

@@ -1,5 +1,6 @@
 """The life of one replica: listen (so a controller sees it load), load and warm up, grant slots, serve, drain."""
 
+import contextlib
 import gc
 import os
 import time
@@ -87,8 +88,13 @@ def write_run_file(job: Job) -> Path:
         start_ticks=start_ticks(os.getpid()),
     )
     fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode(content))
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(msgspec.json.encode(content))
+        fresh.replace(path)
+    except OSError as error:  # a full disk: better to serve, unknown to a later controller, than not to serve
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        log.error("run_file_not_written", path=str(path), error=str(error), effect="no later controller can adopt this")
     return path
 
 

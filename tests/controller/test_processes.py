@@ -218,6 +218,20 @@ def test_a_spec_that_cannot_be_read_is_refused_by_name_and_what_runs_goes_on(loc
     assert "colour" in refused.stderr
 
 
+def test_a_disk_that_takes_no_documents_stops_nothing_and_they_follow_when_it_does(local):
+    pools = local.data / "documents" / "pool"
+    pools.rename(local.folder / "aside")
+    pools.write_text("no folder")
+    with Load(local.url, local.key) as load:
+        local.write(stable=2)
+        wait_until(lambda: load.counts["version 1"] > 300)
+        pools.unlink()
+        (local.folder / "aside").rename(pools)
+        wait_until(lambda: load.counts["version 2"] > 20, deadline_s=30)
+    assert load.failed == {}
+    assert local.process.poll() is None
+
+
 @pytest.fixture
 def controller(short_tmp):
     """Start a controller over the test's own Valkey; workers end with the test's lifeline."""

@@ -97,3 +97,8 @@ def test_a_node_keeps_its_name_and_last_fence_across_restarts(tmp_path, content)
 
     assert read_record(tmp_path) == record
     assert len(record.holder) == 16
+
+
+def test_a_record_that_cannot_be_written_does_not_keep_a_controller_from_its_seat(tmp_path):
+    (tmp_path / "run").write_text("no folder")
+    write_record(tmp_path / "run", read_record(tmp_path / "run"))

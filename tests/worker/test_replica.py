@@ -30,6 +30,13 @@ def test_a_worker_answers_each_item_of_a_batch(replica) -> None:
     assert answers[0]["y"].dtype == np.float32
 
 
+def test_a_worker_that_cannot_write_its_run_file_serves_all_the_same(replica, short_tmp: Path) -> None:
+    (short_tmp / "run" / "tiny-1-main-0.new").mkdir(parents=True)
+    with replica().connect() as gateway:
+        assert gateway.ask(ROW)[0]["y"].tolist() == DOUBLED
+    assert read_run_files(short_tmp / "run") == []
+
+
 def test_bad_items_fail_alone_and_the_worker_stays(replica) -> None:
     with replica().connect() as gateway:
         wrong = [Tensor("x", "FP64", (1, 4), bytes(32))]
