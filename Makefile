@@ -13,9 +13,10 @@ run: $(VENV)/.run ## the whole product with demo models; flags go in ARGS="--por
 test: $(VENV)/.dev ## every test; browser tests skip, saying so, where Chromium is missing
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev ## what CI runs: lint, format, types, import contracts, missing migrations
+check: $(VENV)/.dev ## what CI runs: lint (templates too), format, types, import contracts, missing migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
