@@ -116,6 +116,14 @@ def talk(port, sent):
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+def test_a_head_without_end_is_cut_off(served):
+    url, _, _ = served
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Endless: " + b"a" * 70_000)
+        assert client.recv(200).startswith(b"HTTP/1.1 400 ")
+
+
 def test_it_ends_when_the_program_that_started_it_is_gone(served):
     _, process, write_end = served
     began = time.monotonic()

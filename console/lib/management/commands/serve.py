@@ -14,6 +14,7 @@ from inference.log import configure_log
 
 GRACE_S = 3  # live sockets and slow clients would hold a stop for ever
 MAX_CONNECTIONS = 2_000
+MAX_HEAD_BYTES = 64 * 1024
 
 
 class Command(BaseCommand):
@@ -33,6 +34,8 @@ class Command(BaseCommand):
             host=host,
             port=port,
             lifespan="off",
+            http="h11",  # httptools has no limit on the size of a request's head, and reads it before any login
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             access_log=False,  # one line a request is written by console.lib.middleware, with its id
             log_config=None,
             server_header=False,
