@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_LOCKS := base grpc worker optimize demo
 LOCKS = $(foreach name,$(1),-r requirements/$(name).txt)
 
-.PHONY: run test check format bench bench-peers shots proto clean
+.PHONY: run test check format bench bench-peers bench-latency shots proto clean
 run: $(VENV)/.run ## the whole product with demo models; flags go in ARGS="--port 9000 …"
 	@exec $(BIN)/python manage.py up $(ARGS)
 
@@ -30,6 +30,9 @@ bench: $(VENV)/.dev ## figures of this machine, as ratios in one run
 
 bench-peers: $(VENV)/.dev ## ours beside Triton, mosec and others; first ARGS=--setup; needs wrk
 	$(BIN)/python -m bench.peers $(ARGS)
+
+bench-latency: $(VENV)/.dev ## p99 at parts of capacity, ours beside Triton; the same needs
+	$(BIN)/python -m bench.latency $(ARGS)
 
 shots: $(VENV)/.dev ## screenshots of every page into docs/screenshots/
 	$(BIN)/python -m bench.screenshots $(ARGS)

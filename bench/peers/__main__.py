@@ -7,7 +7,7 @@ machine that slows down slows all of them. Figures are medians over repetitions.
     python -m bench.peers --work w1 --servers switchyard,triton,mosec --seconds 5 --repeat 2 --json
     python -m bench.peers --seconds 10 --repeat 3 --out bench/results/peers.json --document
 
-The last makes the tables of docs/performance.md: an hour and a half, on a machine that does nothing else.
+The last makes the tables of docs/performance.md: over an hour, on a machine that does nothing else.
 """
 
 import argparse

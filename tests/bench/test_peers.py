@@ -71,33 +71,60 @@ def test_the_chart_is_a_picture_with_a_bar_for_each_figure():
     assert "1,500, 2 errors" in texts
 
 
+CONDITIONS = {
+    "at": "2026-01-01", "commit": "abc", "uncommitted": False, "seconds": 5, "repeat": 2,
+    "machine": {"cores": 2, "cpu": "a processor", "system": "Linux", "python": "3.11"},
+    "load_average": {"before": [0.1, 0.2, 0.3], "after": [2.0, 1.0, 0.5]},
+}  # fmt: skip
+PAGE = """Before
+<!-- settings -->
+<!-- /settings -->
+between
+<!-- figures -->
+old figures
+<!-- /figures -->
+<!-- latency -->
+old latencies
+<!-- /latency -->
+"""
+
+
 def test_the_page_keeps_what_stands_around_its_tables(tmp_path: Path):
-    results, page = tmp_path / "peers.json", tmp_path / "performance.md"
-    page.write_text(
-        "Before\n<!-- settings -->\n<!-- /settings -->\nbetween\n<!-- figures -->\nold\n<!-- /figures -->\n"
-    )
-    results.write_text(
-        json.dumps(
-            {
-                "at": "2026-01-01", "commit": "abc", "uncommitted": False, "seconds": 5, "repeat": 2,
-                "machine": {"cores": 2, "cpu": "a processor", "system": "Linux", "python": "3.11"},
-                "load_average": {"before": [0.1, 0.2, 0.3], "after": [2.0, 1.0, 0.5]}, "skipped": ["ray: missing"],
-                "rows": [{name: getattr(row, name) for name in row.__struct_fields__} for row in medians(RUNS)],
-                "runs": [{"figures": {"steal_percent": 1.5}}],
-            }
-        )
-    )  # fmt: skip
-    write_document(results, page, tmp_path / "charts")
+    page, charts = tmp_path / "performance.md", tmp_path / "charts"
+    page.write_text(PAGE)
+    found = {
+        "skipped": ["ray: missing"],
+        "rows": [{name: getattr(row, name) for name in row.__struct_fields__} for row in medians(RUNS)],
+        "runs": [{"figures": {"steal_percent": 1.5}}],
+    }
+    (tmp_path / "peers.json").write_text(json.dumps(CONDITIONS | found))
+    write_document(tmp_path, page, charts)
     text = page.read_text()
     assert text.startswith("Before\n")
     assert "\nbetween\n" in text
-    assert "old" not in text
+    assert "old figures" not in text
+    assert "old latencies" in text
     assert settings_table() in text
     assert "0.1 0.2 0.3" in text
     assert "ray: missing" in text
-    assert (tmp_path / "charts" / "w1.svg").is_file()
-    write_document(results, page, tmp_path / "charts")
+    assert (charts / "w1.svg").is_file()
+    write_document(tmp_path, page, charts)
     assert page.read_text() == text
+
+
+def test_the_page_shows_each_load(tmp_path: Path):
+    page = tmp_path / "performance.md"
+    page.write_text(PAGE)
+    row = {"server": OURS, "p50_ms": 1.5, "p99_ms": 9.25, "requests": 70, "errors": 0, "sent_late_p99_ms": 0.5}
+    rows = [row | {"load": load, "rate": 100 * load} for load in (0.9, 0.3)]
+    (tmp_path / "latency.json").write_text(json.dumps(CONDITIONS | {"capacity": {OURS: 100.4}, "rows": rows}))
+    write_document(tmp_path, page, tmp_path / "charts")
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| 0.")]
+    assert [line.split(" | ")[:5] for line in lines] == [
+        ["| 0.3", "30.0", OURS, "1.5", "9.25"],
+        ["| 0.9", "90.0", OURS, "1.5", "9.25"],
+    ]
+    assert f"{OURS} 100" in page.read_text()
 
 
 def test_a_page_without_its_marks_is_refused():
