@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,8 +13,13 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from console.lib.errors import ConsoleError, Missing
 from console.lib.permissions import requires
 from console.lib.rights import READ
+from console.lib.undo import Undo
 
 View = Callable[..., HttpResponse]
+
+
+class Say(Protocol):
+    def __call__(self, text: str, undo: Undo | None = None) -> None: ...
 
 
 class PageRequest(HttpRequest):
@@ -40,11 +45,11 @@ def page(right: str = READ) -> Callable[[View], View]:
 
 
 @contextmanager
-def told(request: HttpRequest) -> Iterator[Callable[[str], None]]:
+def told(request: HttpRequest) -> Iterator[Say]:
     """Run a service; what it refuses is said on the next page. `with told(request) as say: …; say("Done.")`."""
 
-    def say(text: str) -> None:
-        messages.success(request, text)
+    def say(text: str, undo: Undo | None = None) -> None:
+        messages.success(request, text, extra_tags=undo.pack() if undo else "")
 
     try:
         yield say

@@ -24,18 +24,18 @@ function foldRail() {
 
 // --- toasts ---
 
-const TOAST_MS = 8000
+const TOAST_MS = 10_000 // as long as an act can be undone from it
 
-/** Say something in the corner; `undo` adds a button that calls it. Errors stay until dismissed. */
-export function toast(text, level = "success", undo = null) {
+/** Say something in the corner. Errors stay until dismissed. */
+export function toast(text, level = "success") {
   const box = document.createElement("div")
   box.className = `toast ${level}`
   const words = document.createElement("span")
   words.textContent = text
   const button = document.createElement("button")
   button.type = "button"
-  button.textContent = undo ? "Undo" : "Dismiss"
-  button.addEventListener("click", () => { box.remove(); undo?.() })
+  button.textContent = "Dismiss"
+  button.addEventListener("click", () => box.remove())
   box.append(words, button)
   document.getElementById("toasts").append(box)
   expire(box)

@@ -11,7 +11,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from console.lib.undo import undo_of
+
 register = template.Library()
+register.filter("undo", undo_of)
 
 THEMES = ("light", "dark")  # anything else follows the system
 

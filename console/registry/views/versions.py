@@ -12,12 +12,13 @@ from console.lib.confirm import Effect, Question, ask
 from console.lib.pages import PageRequest, page, told
 from console.lib.permissions import can, why_not
 from console.lib.rights import OPERATE
+from console.lib.undo import Undo
 from console.registry.models import Version
 from console.registry.selectors import get_model, get_version, list_files, stable_version
 from console.registry.services import archive_version, delete_version, restore_version, update_notes
 from console.registry.views.models import seen_version
 from console.serving.selectors import get_version_row, traffic_of
-from console.serving.services import keep_loaded, release_version, set_stable_version
+from console.serving.services import TrafficChange, keep_loaded, release_version, set_stable_version
 
 
 def find(slug: str, number: int) -> Version:
@@ -52,7 +53,7 @@ def set_stable(request: PageRequest, slug: str, number: int) -> HttpResponse:
         with told(request) as say:
             change = set_stable_version(model=held.model, to=held, seen=seen_version(request), actor=request.user)
             before = f", v{change.stable_before} before" if change.stable_before else ""
-            say(f"v{number} is stable{before}. It takes over when it is loaded.")
+            say(f"v{number} is stable{before}. It takes over when it is loaded.", undo_stable(slug, change))
         return redirect("model", slug)
     row = get_version_row(held)
     stable = stable_version(held.model)
@@ -83,6 +84,14 @@ def set_stable(request: PageRequest, slug: str, number: int) -> HttpResponse:
     return ask(request, question)
 
 
+def undo_stable(slug: str, change: TrafficChange) -> Undo | None:
+    """The version before takes all again. A split cannot be given back in one act together with the alias."""
+    number = change.stable_before
+    if number is None or number == change.stable_after or change.before != {number: 100.0}:
+        return None
+    return Undo(reverse("set_stable", args=[slug, number]), {"seen": change.row_version})
+
+
 @require_POST
 @page(OPERATE)
 def load(request: PageRequest, slug: str, number: int) -> HttpResponse:
@@ -96,8 +105,9 @@ def load(request: PageRequest, slug: str, number: int) -> HttpResponse:
 @page(OPERATE)
 def unload(request: PageRequest, slug: str, number: int) -> HttpResponse:
     with told(request) as say:
-        release_version(version=find(slug, number), actor=request.user)
-        say(f"v{number} is unloaded; its workers end and give their memory back.")
+        kept = release_version(version=find(slug, number), actor=request.user)
+        undo = Undo(reverse("load_version", args=[slug, number])) if kept else None
+        say(f"v{number} is unloaded; its workers end and give their memory back.", undo)
     return redirect("version", slug, number)
 
 

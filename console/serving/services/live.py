@@ -22,8 +22,11 @@ def keep_loaded(*, version: Version, actor: Actor) -> LivePin:
 
 
 @transaction.atomic
-def release_version(*, version: Version, actor: Actor) -> None:
-    """No longer keep a version loaded by hand. One that has traffic or an alias stays; that is said, not ignored."""
+def release_version(*, version: Version, actor: Actor) -> bool:
+    """No longer keep a version loaded by hand; False where it was not kept.
+
+    One that has traffic or an alias stays; that is said, not ignored.
+    """
     if version.weights.exists():
         raise Conflict(f"{version} has traffic, so it stays loaded. Move its traffic away first.")
     if names := ", ".join(version.aliases.values_list("name", flat=True)):
@@ -32,3 +35,4 @@ def release_version(*, version: Version, actor: Actor) -> None:
     if deleted:
         record(actor, "version.unload", version)
         mark_spec(version.model)
+    return bool(deleted)
