@@ -42,7 +42,7 @@ function drawChange(place, key, value) {
   if (change) words.textContent = change.text
   else if (key === "in_flight" && state.waiting != null) words.textContent = `${state.waiting} waiting`
   else if (key === "ready" && value != null) words.textContent = value === state.workers ? "all of them" : `${state.workers - value} not ready`
-  else words.textContent = value == null ? "not known yet" : "nothing to compare yet"
+  else words.textContent = value == null ? "not known yet" : "no figure 5 min ago"
   if (place.textContent === words.textContent) return
   place.replaceChildren(...(change ? [icon(change.icon, change.good ? "ok" : "")] : []), words)
 }

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -62,6 +63,7 @@ def show_keys(request: PageRequest, new: NewKey | None = None, refusal: ConsoleE
         "refusal": refusal,
         "scopes": [(scope, scope.label, SCOPE_RIGHTS[scope] - {NATIVE} <= request.user.rights) for scope in Scope],
         "lives": LIVES,
+        "gateway_url": settings.GATEWAY_PUBLIC_URL,
         "given": request.POST,
         "chosen": request.POST.getlist("scopes") if refusal else [Scope.INFER],
     }
