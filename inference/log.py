@@ -8,19 +8,17 @@ from typing import TextIO, cast
 import structlog
 
 
-class PatientFile:
-    """A log on a full disk, or a reader that went away, loses lines; it must never stop the work they tell of."""
-
-    def __init__(self, file: TextIO):
-        self.file = file
+class PatientStderr:
+    """Whatever stderr is at the moment. On a full disk, or with a reader that went away, it loses lines: a log must
+    never stop the work that it tells of."""
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            self.file.write(text)
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed
+            sys.stderr.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self.file.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure_log(program: str, log_format: str = "text", level: str = "info") -> None:
@@ -35,7 +33,7 @@ def configure_log(program: str, log_format: str = "text", level: str = "info") -
             structlog.processors.JSONRenderer() if json_lines else for_people(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", PatientFile(sys.stderr))),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", PatientStderr())),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(program=program)

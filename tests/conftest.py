@@ -25,6 +25,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 django.setup()  # here, for every way to call pytest: the plugin does it only where a nearer conftest imports Django
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright leaves an event loop running, under which no asyncio test can start."""
+    items.sort(key=lambda item: "browser" in item.keywords)
+
+
 def pytest_sessionfinish() -> None:
     shutil.rmtree(RUN_DIR, ignore_errors=True)
 

