@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from inference.config import BadSetting, Config
-from inference.controller.children import Children, free_port
+from inference.controller.children import Children, free_port, is_free
 from inference.errors import BadDocument
 from inference.log import configure_log, get_log
 from inference.spec import KEYS_NAME, ApiKey, KeysSpec, LocalSpec, ModelSpec, PoolSpec, decode
@@ -55,12 +55,27 @@ def main(argv: list[str]) -> int:
     configure_log("local", config.log_format, config.log_level)
     if source.new_key:
         say(f"API key (made for this run): {source.new_key}")
-    port, admin_port = (given or free_port(config.host) for given in (config.port, config.admin_port))
+    port = config.port if arguments.port else unclaimed_port(config.host, config.port, "inference")
+    admin_port, grpc_port = config.admin_port, config.grpc_port
+    if not arguments.admin_port:
+        admin_port = unclaimed_port(config.host, admin_port, "metrics")
+    if arguments.grpc_port is None and grpc_port:
+        grpc_port = unclaimed_port(config.host, grpc_port, "gRPC")
     try:
-        children = Children(replace(config, data=data, port=port, admin_port=admin_port), source)
+        children = Children(replace(config, data=data, port=port, admin_port=admin_port, grpc_port=grpc_port), source)
     except OSError as error:
         parser.error(f"SWITCHYARD_TLS_CERT={config.tls_cert!r} cannot be read: {error}.")
     return children.run()
+
+
+def unclaimed_port(host: str, wanted: int, what: str) -> int:
+    """The port that nobody named on the command line: where another program has it, a free one, said aloud."""
+    if wanted and is_free(host, wanted):
+        return wanted
+    port = free_port(host)
+    if wanted:
+        say(f"Port {wanted} is taken; {what} listens on {port}.")
+    return port
 
 
 def say(line: str) -> None:
