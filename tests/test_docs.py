@@ -85,8 +85,3 @@ def test_readme_shows_the_product_and_says_what_it_cannot_do():
     assert "make test" in readme
     assert re.search(r"!\[[^]]+\]\(docs/screenshots/[\w-]+\.png\)", readme)
     assert re.search(r"^## What it can.t do yet$", readme, re.MULTILINE)
-
-
-def test_the_project_speaks_of_itself_alone():
-    for path in PAGES:
-        assert "../shared" not in path.read_text()
