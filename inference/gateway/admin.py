@@ -6,7 +6,7 @@ import msgspec
 
 from inference.errors import MethodNotAllowed, NotReady, PathNotFound, SwitchyardError
 from inference.gateway.errors import error_response
-from inference.gateway.exchange import Request, Response, Running
+from inference.gateway.exchange import Head, Request, Response, Running
 from inference.gateway.exposition import render_metrics
 from inference.gateway.heads import refuse_body
 from inference.gateway.report import ProcessReport
@@ -19,11 +19,14 @@ class Admin:
     def __init__(self, report: Callable[[], ProcessReport]):
         self.report = report
 
-    def admit(self, request: Request) -> None:
+    def admit(self, head: Head) -> None:
         """Everything here is open to who may reach the port."""
-        refuse_body(request)
+        refuse_body(head)
 
-    def refusal(self, error: SwitchyardError, request: Request | None) -> Response:
+    def still_admits(self, head: Head) -> bool:
+        return True
+
+    def refusal(self, error: SwitchyardError, head: Head | None) -> Response:
         return error_response(error)
 
     def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:

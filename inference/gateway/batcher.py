@@ -2,21 +2,26 @@
 
 Work waits here until a replica has a free slot. All that arrives in one turn of the event loop is looked at once, at
 its end, so that it travels as one frame; there is no timer while nothing waits. `policy.batching` decides the rest.
-
-When a worker dies with work in hand, each request of it is retried alone, elsewhere if there is an elsewhere, at most
-two at a time. One that kills again is refused and its input quarantined, so that one client cannot empty the pool.
 """
 
 import asyncio
 import random
 from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from time import monotonic
+
+from msgspec import Struct
 
 from inference.errors import DeadlinePassed, NotReady, QueueFull, SwitchyardError
 from inference.gateway import order
-from inference.gateway.deadlines import Deadlines
-from inference.gateway.quarantine import QUARANTINE_S, Quarantine, digest_inputs, poison_input
-from inference.gateway.work import Slot, UnitAnswer, Work
+from inference.gateway.deadlines import DeadlineWatch
+from inference.gateway.quarantine import Quarantine, digest_inputs, poison_input
+from inference.gateway.retries import Retries
+from inference.gateway.waiting import resolve
+from inference.gateway.work import Slot, UnitAnswer, UnitDone, Work
+from inference.log import get_log
 from inference.policy.batching import (
     DEFAULT_LEVEL,
     LatencyModel,
@@ -29,31 +34,31 @@ from inference.policy.batching import (
 from inference.protocol.messages import Tensor
 from inference.spec import Unit
 
+log = get_log()
+
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
 MAX_BATCH_BYTES = 256 * 1024 * 1024  # far below what a frame may hold
-MAX_RETRIES = 2  # at once, in a unit
+
+
+class UnitForm(Struct, frozen=True):
+    """What a queue needs to know of its unit's stages."""
+
+    runs_model: bool
+    fixed: bool  # its inputs differ in rows only, so any two requests can be laid end to end
 
 
 class UnitQueue:
-    def __init__(
-        self,
-        key: str,
-        unit: Unit,
-        runs_model: bool,
-        deadlines: Deadlines,
-        quarantine: Quarantine,
-        loop: asyncio.AbstractEventLoop,
-    ):
+    def __init__(self, key: str, unit: Unit, form: UnitForm, quarantine: Quarantine, loop: asyncio.AbstractEventLoop):
         self.key = key  # such as minilm/1/main, for messages
         self.unit = unit
-        self.deadlines = deadlines
         self.quarantine = quarantine
         self.loop = loop
+        self.deadlines = DeadlineWatch(loop, self.in_hand)
         self.slots: list[Slot] = []  # replicas with an open connection
+        self.holders: set[Slot] = set()  # those that were given work, and may have left meanwhile
         self.waiting: deque[Work] = deque()  # may hold some that left; the counts do not
-        self.retries: deque[Work] = deque()
-        self.retrying: set[Work] = set()
+        self.retries = Retries(self, quarantine)
         self.waiting_count = 0
         self.waiting_rows = 0
         self.model = LatencyModel()
@@ -61,18 +66,30 @@ class UnitQueue:
         self.observed_s = float("-inf")  # when a batch was last answered
         self.pump_due = self.wanted = False
         self.hold_timer: asyncio.TimerHandle | None = None
-        self.runs_model = runs_model
+        self.form = form
 
     @property
     def ready(self) -> bool:
         return bool(self.slots)
 
     async def submit(self, tensors: list[Tensor], rows: int, deadline_s: float, priority: int = 0) -> UnitAnswer:
-        """Wait for the unit's answer. Raises Busy kinds at once, DeadlinePassed, or what the model raised."""
+        """The unit's answer, once it is there. Raises Busy kinds at once, DeadlinePassed, or what the model raised."""
+        future: asyncio.Future[UnitAnswer] = self.loop.create_future()
+        work = self.enqueue(tensors, rows, deadline_s, priority, partial(resolve, future))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        finally:
+            del future, work  # an error that is raised here holds this frame, and must not hold itself
+
+    def enqueue(self, tensors: list[Tensor], rows: int, deadline_s: float, priority: int, done: UnitDone) -> Work:
+        """Let a request wait for the unit; `done` gets its answer. Raises Busy kinds and DeadlinePassed, at once."""
         now_s = monotonic()
         level = level_of(priority) if priority else DEFAULT_LEVEL
         self.check_admission(tensors, deadline_s, now_s, level)
-        work = Work(self, tensors, rows, deadline_s, now_s, level)
+        work = Work(self, tensors, rows, deadline_s, now_s, level, done)
         waiting = self.waiting
         if waiting and ((last := waiting[-1]).level > level or (last.level == level and last.deadline_s > deadline_s)):
             order.insert(waiting, work)
@@ -80,16 +97,16 @@ class UnitQueue:
             waiting.append(work)
         self.waiting_count += 1
         self.waiting_rows += rows
-        self.deadlines.add(work)
-        self.pump_soon()
-        try:
-            return await work.future
-        except asyncio.CancelledError:
-            if work.future.cancelled():  # else it was answered just before its client hung up
-                work.leave()
-            raise
-        finally:
-            self.deadlines.discard(work)
+        if deadline_s < self.deadlines.earliest_s:
+            self.deadlines.add(deadline_s)
+        if not self.pump_due:
+            self.pump_soon()
+        return work
+
+    def in_hand(self) -> Iterator[Work]:
+        """All that is not answered yet; some of it may have left."""
+        self.holders = {slot for slot in self.holders if slot.busy}
+        return chain(self.waiting, self.retries, *(slot.works() for slot in self.holders))
 
     def check_admission(self, tensors: list[Tensor], deadline_s: float, now_s: float, level: int) -> None:
         if not self.slots and now_s - self.last_slot_s > RECOVERY_S:
@@ -139,10 +156,10 @@ class UnitQueue:
     def close(self) -> None:
         """The version is no longer served: what waits is told so."""
         error = NotReady(f"{self.key} was unloaded while the request waited.")
-        for work in (*self.waiting, *self.retries):
+        for work in self.waiting:
             work.fail(error)
         self.waiting.clear()
-        self.retries.clear()
+        self.retries.fail(error)
 
     # Answers
 
@@ -150,32 +167,17 @@ class UnitQueue:
         self.observed_s = now_s
         self.model.observe(rows, seconds)
 
-    def answered(self, work: Work, answer: UnitAnswer) -> None:
-        self.retrying.discard(work)
-        if not work.future.done():
-            work.future.set_result(answer)
-
-    def failed(self, work: Work, error: SwitchyardError) -> None:
-        self.retrying.discard(work)
-        if not work.future.done():
-            work.future.set_exception(error)
+    def settle(self, work: Work, answer: UnitAnswer | None, error: SwitchyardError | None = None) -> None:
+        """One answer of a batch. Whatever breaks on its way to the client stays with that client."""
+        if work.deaths:
+            self.retries.running.discard(work)
+        try:
+            work.settle(answer, error)
+        except Exception:
+            log.exception("answer_not_delivered", unit=self.key)
 
     def worker_died(self, works: list[Work], replica: str) -> None:
-        """Retry each alone; who was alone and kills a second time is poison."""
-        for work in works:
-            work.deaths += 1
-            work.killers.add(replica)
-            self.retrying.discard(work)
-            if work.future.done():
-                continue
-            if work.deaths < 2:
-                work.slot = None
-                self.retries.append(work)
-                self.waiting_count += 1
-                self.waiting_rows += work.rows
-            else:
-                self.quarantine.add(digest_inputs(self.key, work.tensors), monotonic())
-                work.future.set_exception(poison_input(self.key, QUARANTINE_S))
+        self.retries.add(works, replica)
         self.pump_soon()
 
     # Forming batches
@@ -194,7 +196,7 @@ class UnitQueue:
         """Send what can be sent. Called once a loop turn at most, after all its arrivals."""
         self.pump_due = False
         if self.retries:
-            self.pump_retries()
+            self.retries.pump()
         while self.waiting_rows and self.waiting:
             slot, free = self.choose_slot()
             if slot is None:
@@ -212,7 +214,7 @@ class UnitQueue:
         if self.waiting_count or self.wanted:
             self.say_want()
         if len(self.waiting) > 2 * self.unit.queue.max_requests:
-            self.waiting = deque(work for work in self.waiting if not work.future.done())
+            self.waiting = deque(work for work in self.waiting if not work.settled)
 
     def say_want(self) -> None:
         """Tell shared workers that work waits for a credit of theirs, and that none does any more."""
@@ -248,7 +250,7 @@ class UnitQueue:
         waiting = self.waiting
         while waiting:
             work = waiting[0]
-            if work.future.done():
+            if work.settled:
                 waiting.popleft()
                 continue
             wanted = rows + work.rows
@@ -273,27 +275,8 @@ class UnitQueue:
         self.waiting_rows -= rows
         return works, rows
 
-    def pump_retries(self) -> None:
-        while self.retries and len(self.retrying) < MAX_RETRIES:
-            work = self.retries[0]
-            if work.future.done():
-                self.retries.popleft()
-                continue
-            slot = self.choose_retry_slot(work)
-            if slot is None:
-                return
-            self.retries.popleft()
-            self.waiting_count -= 1
-            self.waiting_rows -= work.rows
-            self.retrying.add(work)
-            self.dispatch(slot, [work], work.rows, monotonic())
-
-    def choose_retry_slot(self, work: Work) -> Slot | None:
-        """An idle replica, so that nobody else's input can kill it first; one it has not seen die, if there is one."""
-        untried = [slot for slot in self.slots if slot.replica not in work.killers]
-        return next((slot for slot in self.idle_slots() if slot in untried or not untried), None)
-
     def dispatch(self, slot: Slot, works: list[Work], rows: int, now_s: float) -> None:
+        self.holders.add(slot)
         for work in works:
             work.slot = slot
             work.sent_s = now_s

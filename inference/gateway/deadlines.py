@@ -1,12 +1,13 @@
-"""Deadlines of many requests on one timer.
+"""Deadlines of all that one queue has in hand, on one timer.
 
-A timer for each request would be set and cancelled thousands of times a second and hardly ever fire. Here they lie in
-slots of `SLOT_S`; the timer is set for the first slot in use, and only while there is one. So a deadline is acted on
-up to one slot late, never early.
+A timer for each request would be set and cancelled thousands of times a second and hardly ever fire, and so would an
+entry in any list of deadlines. Only the earliest is remembered: when it comes, what is in hand is looked through for
+what is late and for the next. Most requests were answered long before, so there is little to look through; while
+deadlines do pass, it happens once in `SLOT_S` at most. So a deadline is acted on a little late, never early.
 """
 
 import asyncio
-from math import ceil
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Protocol
 
@@ -15,46 +16,40 @@ SLOT_S = 0.005
 
 class Expiring(Protocol):
     deadline_s: float
+    settled: bool
 
     def expire(self) -> None: ...
 
 
-class Deadlines:
-    def __init__(self, loop: asyncio.AbstractEventLoop):
+class DeadlineWatch:
+    def __init__(self, loop: asyncio.AbstractEventLoop, in_hand: Callable[[], Iterable[Expiring]]):
         self.loop = loop
-        self.slots: dict[int, set[Expiring]] = {}
+        self.in_hand = in_hand
+        self.earliest_s = float("inf")
         self.timer: asyncio.TimerHandle | None = None
-        self.timer_slot = 0
 
-    def add(self, item: Expiring) -> None:
-        slot = ceil(item.deadline_s / SLOT_S)
-        held = self.slots.get(slot)
-        if held is None:
-            self.slots[slot] = {item}
-            if self.timer is None or slot < self.timer_slot:
-                self.set_timer(slot)
-        else:
-            held.add(item)
+    def add(self, deadline_s: float) -> None:
+        if deadline_s < self.earliest_s:
+            self.set_timer(deadline_s)
 
-    def discard(self, item: Expiring) -> None:
-        slot = ceil(item.deadline_s / SLOT_S)
-        held = self.slots.get(slot)
-        if held is not None:
-            held.discard(item)
-            if not held:
-                del self.slots[slot]  # the timer may then fire for nothing, once
-
-    def set_timer(self, slot: int) -> None:
+    def set_timer(self, deadline_s: float) -> None:
         if self.timer is not None:
             self.timer.cancel()
-        self.timer_slot = slot
-        self.timer = self.loop.call_later(max(0.0, slot * SLOT_S - monotonic()), self.fire)
+        self.earliest_s = deadline_s
+        self.timer = self.loop.call_later(max(0.0, deadline_s - monotonic()) + SLOT_S, self.fire)
 
     def fire(self) -> None:
-        self.timer = None
-        now = monotonic() / SLOT_S
-        for slot in [slot for slot in self.slots if slot <= now]:
-            for item in self.slots.pop(slot):
-                item.expire()
-        if self.slots:
-            self.set_timer(min(self.slots))
+        self.timer, self.earliest_s = None, float("inf")
+        now_s = monotonic()
+        next_s = float("inf")
+        late = []
+        for item in self.in_hand():
+            if item.settled:
+                continue
+            if item.deadline_s <= now_s:
+                late.append(item)
+            elif item.deadline_s < next_s:
+                next_s = item.deadline_s
+        self.add(next_s)
+        for item in late:
+            item.expire()

@@ -5,13 +5,12 @@ import ssl
 from collections.abc import Callable
 
 from inference.errors import BadDocument
-from inference.gateway.batcher import UnitQueue
-from inference.gateway.deadlines import Deadlines
+from inference.gateway.batcher import UnitForm, UnitQueue
 from inference.gateway.quarantine import Quarantine
 from inference.gateway.replica import Replica
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log
-from inference.policy.units import check_units, unit_stages
+from inference.policy.units import check_units, unit_signature, unit_stages
 from inference.spec import StageKind, Unit, Version
 from inference.status import Endpoint, Endpoints, ReplicaState
 
@@ -35,7 +34,6 @@ class Dispatcher:
         self.telemetry = telemetry
         self.loop = loop
         self.tls = tls
-        self.deadlines = Deadlines(loop)
         self.quarantine = Quarantine()
         self.queues: dict[str, dict[QueueKey, UnitQueue]] = {}
         self.replicas: dict[str, dict[str, Replica]] = {}  # pool → replica id → replica
@@ -51,8 +49,7 @@ class Dispatcher:
         if queue is None:
             check_units(version)
             name = f"{model}/{version.number}/{unit.name}"
-            runs_model = any(stage.kind is StageKind.INFER for stage in unit_stages(version, unit))
-            queue = UnitQueue(name, unit, runs_model, self.deadlines, self.quarantine, self.loop)
+            queue = UnitQueue(name, unit, form_of(version, unit), self.quarantine, self.loop)
             queues[key] = queue
         elif queue.unit != unit:
             queue.unit = unit
@@ -107,6 +104,14 @@ class Dispatcher:
     async def stop(self) -> None:
         replicas = [replica for pool in self.replicas.values() for replica in pool.values()]
         await asyncio.gather(*(replica.stop() for replica in replicas))
+
+
+def form_of(version: Version, unit: Unit) -> UnitForm:
+    inputs = unit_signature(version, unit).inputs
+    return UnitForm(
+        runs_model=any(stage.kind is StageKind.INFER for stage in unit_stages(version, unit)),
+        fixed=all(size >= 0 for tensor in inputs for size in tensor.shape[1:]),
+    )
 
 
 def same_place(held: Endpoint, wanted: Endpoint | None) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import count
 
 from inference.errors import BadInput, MissingKey
-from inference.gateway.dataplane import Call
 from inference.gateway.exchange import Request
+from inference.gateway.flight import Call
 from inference.policy.routing import Facts
 from inference.spec import ApiKey
 
@@ -20,15 +20,16 @@ Headers = Mapping[bytes, bytes]
 
 def principal_of(request: Request) -> ApiKey:
     """Whose key came with the request. Raises MissingKey where the head was let in without one."""
-    if not isinstance(request.principal, ApiKey):
+    principal = request.head.principal
+    if not isinstance(principal, ApiKey):
         raise MissingKey
-    return request.principal
+    return principal
 
 
-def make_call(headers: Headers, principal: ApiKey, version: str, arrived_s: float) -> Call:
+def make_call(headers: Headers, principal: ApiKey, version: str) -> Call:
     """Raises BadInput for a header that says nothing sensible."""
     facts = Facts(version, "", principal.id, headers)
-    call = Call(principal, facts, arrived_s)
+    call = Call(principal, facts)
     # Most requests have none of these: a look each is all they pay.
     if not version and b"x-model-version" in headers:
         facts.pinned = pinned_by_header(headers)

@@ -4,31 +4,31 @@ from http import HTTPStatus
 
 from inference.config import Config
 from inference.errors import BadInput, HeadTooLarge, TooLarge, UnsupportedFeature
-from inference.gateway.exchange import Request, Response
+from inference.gateway.exchange import Head, Response
 
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE, KEEP_ALIVE = b"connection: close\r\n", b"connection: keep-alive\r\n"
 
 
-def check_head(request: Request, size_bytes: int, config: Config) -> None:
+def check_head(head: Head, size_bytes: int, config: Config) -> None:
     """Raise SwitchyardError for a head that must not be acted on."""
-    headers = request.headers
+    headers = head.headers
     check_head_size(size_bytes, config)
-    if b"host" not in headers and not request.http_1_0:
+    if b"host" not in headers and not head.http_1_0:
         raise BadInput("An HTTP/1.1 request needs the header Host.")
     if b"transfer-encoding" in headers:
         if b"content-length" in headers:  # the parser refuses it too; this must never depend on its version
             raise BadInput("Content-Length and Transfer-Encoding exclude each other; send one of them.")
-        if headers[b"transfer-encoding"].lower() != b"chunked" or request.http_1_0:
+        if headers[b"transfer-encoding"].lower() != b"chunked" or head.http_1_0:
             raise UnsupportedFeature("The only transfer coding here is 'chunked', in HTTP/1.1.")
     elif b"content-length" in headers:
         check_body_size(int(headers[b"content-length"]), config)
 
 
-def refuse_body(request: Request) -> None:
+def refuse_body(head: Head) -> None:
     """For what anybody may ask: who shows no key sends us nothing to keep. Raises BadInput."""
-    headers = request.headers
+    headers = head.headers
     if b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0"):
         raise BadInput("This takes no body.")
 
@@ -45,8 +45,8 @@ def check_body_size(size_bytes: int, config: Config) -> None:
         raise TooLarge(f"The body is larger than {config.max_body_bytes} bytes, the most that is taken here.")
 
 
-def expects_continue(request: Request) -> bool:
-    return request.headers.get(b"expect", b"").lower() == b"100-continue" and not request.http_1_0
+def expects_continue(head: Head) -> bool:
+    return head.headers.get(b"expect", b"").lower() == b"100-continue" and not head.http_1_0
 
 
 def render_head(response: Response, date: bytes, keep_alive: bool, http_1_0: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on asyncio.Protocol and httptools: limits, timeouts, keep-alive, pipelining. Nothing of inference in here.
+"""HTTP/1.1 on asyncio.Protocol: one connection, keep-alive, pipelining, the ordered end. Nothing of inference in here.
 
 One request of a connection is answered at a time, in the order they came; what a client pipelines waits parsed, and the
 socket is not read on while too much waits. All timeouts are looked after by one sweep over the connections: a timer
@@ -9,24 +9,14 @@ gets the answer instead of a reset.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import httptools
-
-from inference.config import Config
-from inference.errors import BadInput, Busy, SwitchyardError
-from inference.gateway.compression import Inflater, open_inflater
-from inference.gateway.exchange import Request, Response, Running
-from inference.gateway.heads import (
-    CONTINUE,
-    check_body_size,
-    check_head,
-    check_head_size,
-    expects_continue,
-    render_head,
-)  # fmt: skip
+from inference.errors import SwitchyardError
+from inference.gateway.exchange import Head, Request, Response, Running
+from inference.gateway.heads import CONTINUE, render_head
+from inference.gateway.known_heads import END
+from inference.gateway.reading import BODIES_IN_FLIGHT, Reader
 
 if TYPE_CHECKING:
     from inference.gateway.server import HttpServer
@@ -34,26 +24,18 @@ if TYPE_CHECKING:
 MAX_PIPELINED = 16
 LINGER_S = 2.0
 JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
-BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
 
 
 class Connection(asyncio.Protocol):
     def __init__(self, server: "HttpServer"):
         self.server = server
         self.application = server.application
-        self.parser = httptools.HttpRequestParser(self)
+        self.reader = Reader(self)
         self.transport: Any = None
         self.pending: deque[Request | Response] = deque()
         self.active: Request | None = None
         self.running: Running | None = None
         self.answering = False  # answer_next is on the stack: an answer given at once must not enter it again
-        self.reading: Request | None = None  # the request whose bytes are coming in
-        self.head_done = False
-        self.head_bytes = 0  # of what the parser has named
-        self.fed_bytes = 0  # to the parser, since it began a message, ended a head or named a part of a body
-        self.body_parts: list[bytes] = []
-        self.body_bytes = 0  # inflated
-        self.inflater: Inflater | None = None  # of a body that comes compressed
         self.since_s = monotonic()  # when the phase of reading began
         self.paused_since_s = 0.0  # the client does not read its answers; 0: it does
         self.reading_paused = False
@@ -72,7 +54,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.server.connections.discard(self)
-        self.drop_body()
+        self.reader.drop_body()
         self.drop_pending()
         if self.active is not None:
             self.release(self.active)
@@ -93,7 +75,7 @@ class Connection(asyncio.Protocol):
         self.answer_next()
 
     def close_if_idle(self) -> None:
-        if self.active is None and not self.pending and self.reading is None:
+        if self.active is None and not self.pending and self.reader.head is None:
             self.transport.close()
 
     def abort(self) -> None:
@@ -104,99 +86,39 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lingering_since_s:
             return
-        if self.reading is None:
+        reader = self.reader
+        if reader.head is None:
             self.since_s = monotonic()
-        self.fed_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # We stay with HTTP/1.1: the request is answered as it is, what follows would be another protocol.
-            self.stop_reading_after_last()
-        except httptools.HttpParserInvalidURLError:
-            self.refuse(BadInput("The request target is not a valid URL."))
-        except httptools.HttpParserError as error:
-            self.refuse(BadInput(f"This is not HTTP/1.1 as it should be: {error}."))
-        else:
-            if self.reading is not None:
-                # A name or value that has not ended, of the head or of a trailer, is known to the parser alone: count
-                # all that came since the message began, or since the last of its body.
-                self.guard(check_head_size, self.fed_bytes)
-        if len(self.pending) >= MAX_PIPELINED and not self.reading_paused:
-            self.reading_paused = True
-            self.transport.pause_reading()
+            end = data.find(END) + len(END)
+            head = self.server.known_heads.find(data[:end])
+            if head is not None and len(data) == end + head.body_bytes and self.readmit(head, data[:end]):
+                self.server.buffered_bytes += head.body_bytes
+                self.take(Request(head, data[end:], self.since_s))
+                return
+        reader.feed(data)
 
-    def on_message_begin(self) -> None:
-        self.reading = Request(b"")
-        self.head_done = False
-        self.head_bytes = self.fed_bytes = 0
+    def readmit(self, head: Head, raw: bytes) -> bool:
+        """Whether a request with this well-known head can be taken without a look at it."""
+        if self.application.still_admits(head):
+            limit_bytes = BODIES_IN_FLIGHT * self.server.config.max_body_bytes
+            return self.server.buffered_bytes + head.body_bytes <= limit_bytes
+        self.server.known_heads.forget(raw)
+        return False
 
-    def on_url(self, url: bytes) -> None:
-        if self.reading is not None:
-            self.reading.url += url
-            self.head_bytes += len(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self.reading is not None and not self.head_done:  # trailers of a chunked body are not headers
-            self.reading.add_header(name.lower(), value)
-            self.head_bytes += len(name) + len(value) + 4
-
-    def on_headers_complete(self) -> None:
-        request = self.reading
-        if request is None or self.lingering_since_s:
-            return
-        self.head_done, self.fed_bytes = True, 0
-        request.method = self.parser.get_method()
-        request.http_1_0 = self.parser.get_http_version() == "1.0"
-        try:
-            check_head(request, self.head_bytes, self.server.config)
-            coding = request.headers.get(b"content-encoding")
-            self.inflater = None if coding is None else open_inflater(coding)
-            self.application.admit(request)
-        except SwitchyardError as error:
-            self.refuse(error)
-            return
-        self.since_s = monotonic()
-        if expects_continue(request) and self.active is None and not self.pending:
+    def invite(self) -> None:
+        """Ask for the body of a client that waits for it, where it is next in turn."""
+        if self.active is None and not self.pending:
             self.transport.write(CONTINUE)
 
-    def on_body(self, part: bytes) -> None:
-        if self.reading is None or self.lingering_since_s:
-            return
-        self.fed_bytes = 0
-        if self.inflater is not None:
-            try:
-                part = self.inflater.feed(part, self.server.config.max_body_bytes + 1 - self.body_bytes)
-            except SwitchyardError as error:
-                self.refuse(error)
-                return
-        self.body_bytes += len(part)
-        self.server.buffered_bytes += len(part)
-        self.body_parts.append(part)
-        self.guard(check_body_size, self.body_bytes)
-        if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
-            self.refuse(Busy("Too many large bodies are coming in at once; try again soon."))
-
-    def on_message_complete(self) -> None:
-        request = self.reading
-        if request is None or self.lingering_since_s:
-            return
-        if self.inflater is not None and self.body_parts and not self.inflater.done:
-            self.refuse(BadInput("The compressed body ends before its stream does."))
-            return
-        parts = self.body_parts
-        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.body_parts, self.body_bytes = [], 0  # counted until it is answered
-        request.keep_alive = self.parser.should_keep_alive()
-        request.arrived_s = monotonic()
-        self.reading = None
+    def take(self, request: Request) -> None:
+        """One more request is whole."""
         self.since_s = request.arrived_s
         self.pending.append(request)
         if self.active is None:
             self.answer_next()
-
-    def drop_body(self) -> None:
-        self.server.buffered_bytes -= self.body_bytes
-        self.body_parts, self.body_bytes = [], 0
+        if len(self.pending) >= MAX_PIPELINED and not self.reading_paused:
+            self.reading_paused = True
+            self.transport.pause_reading()
 
     def drop_pending(self) -> None:
         for request in self.pending:
@@ -207,20 +129,14 @@ class Connection(asyncio.Protocol):
     def release(self, request: Request) -> None:
         self.server.buffered_bytes -= len(request.body)
 
-    def guard(self, check: Callable[[int, Config], None], size_bytes: int) -> None:
-        try:
-            check(size_bytes, self.server.config)
-        except SwitchyardError as error:
-            self.refuse(error)
-
     def refuse(self, error: SwitchyardError) -> None:
         """Answer with an error after what came before it, and take nothing more from this connection."""
         if self.lingering_since_s:
             return
         self.lingering_since_s = monotonic()
-        self.drop_body()
-        request, self.reading = self.reading, None
-        self.pending.append(self.application.refusal(error, request))
+        self.reader.drop_body()
+        head, self.reader.head = self.reader.head, None
+        self.pending.append(self.application.refusal(error, head))
         if self.active is None:
             self.answer_next()
 
@@ -236,8 +152,9 @@ class Connection(asyncio.Protocol):
 
     def answer_next(self) -> None:
         self.answering = True
-        while self.pending and self.active is None and not self.paused_since_s:
-            request = self.pending.popleft()
+        pending = self.pending
+        while pending and self.active is None and not self.paused_since_s:
+            request = pending.popleft()
             if isinstance(request, Response):
                 self.write(request, None, keep_alive=False)
                 break
@@ -246,7 +163,7 @@ class Connection(asyncio.Protocol):
             if self.active is request:
                 self.running = running
         self.answering = False
-        if self.reading_paused and len(self.pending) < MAX_PIPELINED:
+        if self.reading_paused and len(pending) < MAX_PIPELINED:
             self.reading_paused = False
             self.transport.resume_reading()
 
@@ -259,7 +176,7 @@ class Connection(asyncio.Protocol):
         self.since_s = monotonic()
         last_of_drain = self.server.draining and not self.pending
         self.write(response, request, request.keep_alive and not last_of_drain)
-        self.release(request)
+        self.server.buffered_bytes -= len(request.body)
         self.active = None
         if self.pending and not self.answering:
             self.answer_next()
@@ -269,9 +186,9 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         body = response.body
-        http_1_0 = request is not None and request.http_1_0
+        http_1_0 = request is not None and request.head.http_1_0
         head = render_head(response, self.server.date, keep_alive, http_1_0)
-        if request is not None and request.method == b"HEAD":
+        if request is not None and request.head.method == b"HEAD":
             transport.write(head)
         elif len(body) < JOIN_BYTES:
             transport.write(head + body)

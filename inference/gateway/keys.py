@@ -37,6 +37,12 @@ def require_scope(key: ApiKey, *scopes: str) -> None:
     raise ScopeMissing(scopes[0])
 
 
+def check_key(key: ApiKey, model: str) -> None:
+    """Raise Refused kinds unless the key may ask this model for inference."""
+    require_scope(key, "infer")
+    require_model(key, model)
+
+
 def may_call(key: ApiKey, model: str) -> bool:
     return key.models is None or model in key.models
 

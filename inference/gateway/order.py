@@ -19,11 +19,11 @@ def insert(waiting: deque[Work], work: Work) -> None:
 
 def pop_less_urgent(waiting: deque[Work], level: int) -> Work | None:
     """Take out the last, where its level is less urgent than `level`."""
-    while waiting and waiting[-1].future.done():
+    while waiting and waiting[-1].settled:
         waiting.pop()
     return waiting.pop() if waiting and waiting[-1].level > level else None
 
 
 def oldest_s(waiting: deque[Work], now_s: float) -> float:
     """Since when the longest waiting has waited."""
-    return min((work.queued_s for work in waiting if not work.future.done()), default=now_s)
+    return min((work.queued_s for work in waiting if not work.settled), default=now_s)

@@ -7,12 +7,15 @@ it has answered what it holds.
 
 import asyncio
 import ssl
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from random import uniform
 from time import monotonic
 
 from msgspec import Struct
 
 from inference.gateway.batcher import UnitQueue
+from inference.gateway.batches import pack_apart, pack_joined, read_outputs, same_form
 from inference.gateway.errors import error_of_worker
 from inference.gateway.telemetry import Telemetry
 from inference.gateway.work import UnitAnswer, Work
@@ -25,22 +28,19 @@ from inference.transport.frames import (
     BadFrame,
     Cancel,
     ClientHello,
-    Data,
-    Item,
+    ItemResult,
     Kind,
     Result,
     Role,
     Want,
     WorkerHello,
-    head_of,
-    pack,
-    tensors_of,
 )  # fmt: skip
 
 log = get_log()
 
 REDIAL_FIRST_S = 0.02
 REDIAL_LAST_S = 1.0
+WHOLE = ItemResult([])  # of an item about which a joined result has nothing to say
 
 
 class Batch(Struct, gc=False):
@@ -76,6 +76,9 @@ class Replica:
         queue.expect_slot()
         self.task = asyncio.create_task(self.keep_linked(), name=f"replica {self.replica}")
 
+    def works(self) -> Iterator[Work]:
+        return chain.from_iterable([batch.works for batch in self.in_flight.values()])
+
     @property
     def busy(self) -> bool:
         return bool(self.in_flight)
@@ -106,13 +109,9 @@ class Replica:
         self.credits -= 1
         self.in_flight[number] = Batch(works, rows, now_s, not self.in_flight)
         self.in_flight_rows += rows
-        items, body = [], []
-        for work in works:
-            left_ms = max(1, int((work.deadline_s - now_s) * 1000))
-            items.append(Item(work.rows, left_ms, [head_of(tensor) for tensor in work.tensors]))
-            body.extend([tensor.data for tensor in work.tensors])
         if self.link is not None:  # always so: credits end with the link
-            self.link.send(pack(Kind.DATA, Data(number, items), body))
+            joined = self.queue.form.fixed or same_form(works)
+            self.link.send(pack_joined(number, works, rows, now_s) if joined else pack_apart(number, works, now_s))
 
     def cancel(self, work: Work) -> None:
         """The client of `work` is gone: the worker may drop it if it has not begun."""
@@ -153,12 +152,9 @@ class Replica:
 
     def link_answered(self, link: Link, result: Result, body: memoryview) -> None:
         batch = self.in_flight.get(result.batch)
-        if batch is None or len(result.items) != len(batch.works):
+        if batch is None or len(result.items) not in ((0, len(batch.works)) if result.joined else (len(batch.works),)):
             raise BadFrame(f"An answer to {len(result.items)} requests of batch {result.batch} fits nothing in hand.")
-        offset, outputs = 0, []
-        for item in result.items:  # all of it is read before any of it is believed
-            tensors, offset = tensors_of(item.tensors, body, offset)
-            outputs.append(tensors)
+        outputs = read_outputs(result, batch.works, body)  # all of it is read before any of it is believed
         del self.in_flight[result.batch]
         self.in_flight_rows -= batch.rows
         self.credits += result.grant
@@ -174,17 +170,19 @@ class Replica:
         if self.leaving and not self.in_flight:
             link.close()
 
-    def settle(self, batch: Batch, result: Result, outputs: list[list[Tensor]]) -> None:
+    def settle(self, batch: Batch, result: Result, outputs: Iterable[Sequence[Tensor]]) -> None:
         queue = self.queue
         infer_s = result.infer_ns / 1e9
-        if queue.runs_model:  # pre- and postprocess units run batches too; those are no executions of the model
+        if queue.form.runs_model:  # pre- and postprocess units run batches too; those are no executions of the model
             self.telemetry.batch(self.endpoint.model, self.endpoint.version, len(batch.works), batch.rows, result)
-        for work, item, tensors in zip(batch.works, result.items, outputs, strict=True):
+        items = result.items or [WHOLE] * len(batch.works)
+        for work, item, tensors in zip(batch.works, items, outputs, strict=True):
             if not item.error:
                 share_ns = result.infer_ns * work.rows // batch.rows
-                queue.answered(work, UnitAnswer(tensors, work.sent_s - work.queued_s, infer_s, share_ns, item.tokens))
+                answer = UnitAnswer(tensors, work.sent_s - work.queued_s, infer_s, share_ns, item.tokens)
+                queue.settle(work, answer)
             else:
-                queue.failed(work, error_of_worker(item.error, item.message))
+                queue.settle(work, None, error_of_worker(item.error, item.message))
 
     def link_draining(self, link: Link, reason: str) -> None:
         """No more work to this one; it answers what it holds and ends. Its successor may come on the same address."""

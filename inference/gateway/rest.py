@@ -7,23 +7,23 @@ No rule of inference lives here. What a body looks like is a codec's business; t
 import asyncio
 from collections.abc import Callable, Coroutine
 from time import time
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
-from inference.errors import BadInput, SwitchyardError
+from inference.errors import SwitchyardError
 from inference.gateway.compression import IN_PLACE_BYTES, MIN_BYTES, choose_coding, compress
-from inference.gateway.dataplane import Answer, Dataplane
-from inference.gateway.eager import Eager
+from inference.gateway.dataplane import Dataplane
 from inference.gateway.errors import Internal, error_response, openai_error
-from inference.gateway.exchange import Request, Response, Running
-from inference.gateway.headers import RequestIds, child_trace, make_call, pinned_by_header, principal_of
+from inference.gateway.exchange import Head, Request, Response, Running
+from inference.gateway.flight import Answer
+from inference.gateway.headers import RequestIds, child_trace, make_call, principal_of
 from inference.gateway.heads import refuse_body
+from inference.gateway.infer import Codec, InferCodec, Target
 from inference.gateway.oip import OpenInference, model_of, require_method
 from inference.gateway.repository import Repository
 from inference.gateway.statistics import Statistics
 from inference.gateway.v1 import PREDICT, Embeddings, Predict, VersionOne, is_predict, speaks_openai
 from inference.log import get_log
-from inference.protocol import binary_codec, json_codec
 from inference.protocol.messages import InferRequest
 
 log = get_log()
@@ -33,14 +33,6 @@ ANSWER_HEADERS = (
 )
 
 Respond = Callable[[Response], None]
-
-
-class Codec(Protocol):
-    """How a call's body becomes a request, and an answer its body. Both raise SwitchyardError."""
-
-    def decode(self, request: Request, model: str, version: str) -> InferRequest: ...
-
-    def encode(self, asked: InferRequest, answer: Answer) -> Response: ...
 
 
 class Rest:
@@ -54,30 +46,41 @@ class Rest:
 
     # exchange.Application
 
-    def admit(self, request: Request) -> None:
+    def admit(self, head: Head) -> None:
         """Check the key before a body is read. Health needs none."""
-        request.parts = split_path(request.url)
-        if not needs_key(request.parts):
-            refuse_body(request)
+        head.parts = split_path(head.url)
+        head.pass_ = keys = self.dataplane.tables.keys
+        if not needs_key(head.parts):
+            refuse_body(head)
             return
         try:
-            request.principal = self.dataplane.tables.keys.authenticate(request.headers.get(b"authorization"), time())
+            head.principal = keys.authenticate(head.headers.get(b"authorization"), time())
         except SwitchyardError as error:
             self.dataplane.refused("", error)
             raise
 
-    def refusal(self, error: SwitchyardError, request: Request | None = None) -> Response:
+    def still_admits(self, head: Head) -> bool:
+        """Keys change seldom and all at once; besides that a key can only run out."""
+        principal = head.principal
+        if head.pass_ is not self.dataplane.tables.keys or principal is None:
+            return False
+        return principal.expires_at_s is None or principal.expires_at_s > time()
+
+    def refusal(self, error: SwitchyardError, head: Head | None = None) -> Response:
         """In the form of the API that was called, as far as its path is known."""
-        return openai_error(error) if request is not None and speaks_openai(request.parts) else error_response(error)
+        return openai_error(error) if head is not None and speaks_openai(head.parts) else error_response(error)
 
     def handle(self, request: Request, respond: Respond) -> Running | None:
+        target = request.head.target
         try:
+            if target is not None:
+                return self.infer(request, target, respond)
             return self.route(request, respond)
         except SwitchyardError as error:
-            self.send(request, self.refusal(error, request), respond)
+            self.send(request, self.refusal(error, request.head), respond)
         except Exception:
             log.exception("request_broke", url=request.url.decode("ascii", "replace")[:200])
-            self.send(request, self.refusal(Internal(), request), respond)
+            self.send(request, self.refusal(Internal(), request.head), respond)
         return None
 
     def route(self, request: Request, respond: Respond) -> Running | None:
@@ -86,7 +89,8 @@ class Rest:
             model, version = (parts[2], "") if len(parts) == 4 and parts[2] else model_of(parts[2:-1])
             if request.method != b"POST":
                 require_method(request, b"POST")
-            return self.infer(request, model, version, self.infer_codec, respond)
+            request.head.target = target = self.target(request, model, version, self.infer_codec)
+            return self.infer(request, target, respond)
         if parts[0] == "v1":
             return self.route_v1(request, respond)
         answer = self.v2.read(request)
@@ -100,31 +104,41 @@ class Rest:
         if parts == ["v1", "embeddings"]:
             require_method(request, b"POST")
             embeddings = Embeddings(self.dataplane, request.body)
-            return self.infer(request, embeddings.body.model, "", embeddings, respond)
+            return self.infer(request, self.target(request, embeddings.body.model, "", embeddings), respond)
         if is_predict(parts):
             require_method(request, b"POST")
-            return self.infer(request, parts[2].removesuffix(PREDICT), "", self.predict_codec, respond)
+            return self.infer(
+                request, self.target(request, parts[2].removesuffix(PREDICT), "", self.predict_codec), respond
+            )
         self.send(request, self.v1.read(request), respond)
         return None
 
-    def infer(self, request: Request, model: str, version: str, codec: Codec, respond: Respond) -> Running | None:
+    def infer(self, request: Request, target: Target, respond: Respond) -> Running:
+        """From the body to the answer's bytes. Raises SwitchyardError for a body that cannot be read."""
         try:
-            call = make_call(request.headers, principal_of(request), version, request.arrived_s)
-            asked = codec.decode(request, model, version)
+            asked = target.codec.decode(request, target)
         except SwitchyardError as error:
-            self.dataplane.refused(model, error)
+            self.dataplane.refused(target.model, error)
             raise
 
         def done(answer: Answer | None, error: BaseException | None) -> None:
             if answer is not None:
-                response = self.encode(request, codec, asked, answer)
+                response = self.encode(request, target.codec, asked, answer)
             elif isinstance(error, SwitchyardError):
-                response = self.refusal(error, request)
+                response = self.refusal(error, request.head)
             else:
                 return  # cancelled: nobody listens any more
             self.send(request, response, respond)
 
-        return Eager(self.dataplane.infer(asked, call), done)
+        return self.dataplane.begin(asked, target.call, request.arrived_s, done)
+
+    def target(self, request: Request, model: str, version: str, codec: Codec) -> Target:
+        """Raises SwitchyardError for a header that says nothing sensible."""
+        try:
+            return Target(model, version, make_call(request.headers, principal_of(request), version), codec)
+        except SwitchyardError as error:
+            self.dataplane.refused(model, error)
+            raise
 
     def wait_for(self, answer: Coroutine[Any, Any, Response], request: Request, respond: Respond) -> Running:
         """Answer when it is there: for calls that are no inference, and may take a task."""
@@ -136,10 +150,10 @@ class Rest:
             if error is None:
                 response = task.result()
             elif isinstance(error, SwitchyardError):
-                response = self.refusal(error, request)
+                response = self.refusal(error, request.head)
             else:
                 log.error("request_broke", url=request.url.decode("ascii", "replace")[:200], exc_info=error)
-                response = self.refusal(Internal(), request)
+                response = self.refusal(Internal(), request.head)
             self.send(request, response, respond)
 
         task = asyncio.get_running_loop().create_task(answer)
@@ -151,10 +165,10 @@ class Rest:
         try:
             response = codec.encode(asked, answer)
         except SwitchyardError as error:
-            return self.refusal(error, request)
+            return self.refusal(error, request.head)
         except Exception:
             log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
-            return self.refusal(Internal(), request)
+            return self.refusal(Internal(), request.head)
         response.headers += ANSWER_HEADERS % (
             answer.plan.label_bytes,
             answer.reason.encode(),
@@ -166,7 +180,7 @@ class Rest:
 
     def send(self, request: Request, response: Response, respond: Respond) -> None:
         """Add the ids by which people find this request again, and let the answer go."""
-        headers = request.headers
+        headers = request.head.headers
         response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(headers)
         if b"traceparent" in headers and (trace := child_trace(headers[b"traceparent"])):
             response.headers += b"traceparent: %b\r\n" % trace
@@ -196,31 +210,6 @@ def send_compressed(response: Response, coding: bytes, respond: Respond) -> None
         return
     future = asyncio.get_running_loop().run_in_executor(None, compress, coding, plain)
     future.add_done_callback(lambda made: done(plain if made.cancelled() or made.exception() else made.result()))
-
-
-class InferCodec:
-    """/v2/models/{m}/infer: JSON, or JSON with binary tensors after it, or one raw tensor."""
-
-    def __init__(self, dataplane: Dataplane):
-        self.dataplane = dataplane
-
-    def decode(self, request: Request, model: str, version: str) -> InferRequest:
-        length = request.headers.get(b"inference-header-content-length")
-        if length is None:
-            return json_codec.decode_request(model, version, request.body)
-        if not length.isdigit() or len(length) > 18:
-            raise BadInput("Inference-Header-Content-Length takes a number of bytes.")
-        if int(length):
-            return binary_codec.decode_request(model, version, request.body, int(length))
-        _, meant = self.dataplane.version_for(model, version or pinned_by_header(request.headers))
-        return binary_codec.decode_raw_request(model, version, request.body, meant.signature)
-
-    def encode(self, asked: InferRequest, answer: Answer) -> Response:
-        if binary_codec.wants_binary(asked):
-            body, head_length = binary_codec.encode_response(answer.response, asked)
-            headers = b"inference-header-content-length: %d\r\n" % head_length
-            return Response(200, body, b"application/octet-stream", headers)
-        return Response(200, json_codec.encode_response(answer.response))
 
 
 def needs_key(parts: list[str]) -> bool:

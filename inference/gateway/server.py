@@ -9,6 +9,7 @@ from inference.config import Config
 from inference.gateway.certificates import EdgeCertificate
 from inference.gateway.exchange import Application
 from inference.gateway.http import Connection
+from inference.gateway.known_heads import KnownHeads
 from inference.gateway.timeouts import sweep
 
 SHUTDOWN_S = 1.0  # for a TLS client to answer our goodbye
@@ -21,6 +22,7 @@ class HttpServer:
         self.config = config
         self.certificate = certificate
         self.connections: set[Connection] = set()
+        self.known_heads = KnownHeads()
         self.buffered_bytes = 0
         self.accepted = 0
         self.turned_away = 0

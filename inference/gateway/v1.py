@@ -6,9 +6,11 @@ Both APIs have a list of models at the same path; the answer holds both.
 from typing import Any
 
 from inference.errors import PathNotFound, UnsupportedFeature
-from inference.gateway.dataplane import Answer, Dataplane
+from inference.gateway.dataplane import Dataplane
 from inference.gateway.exchange import Request, Response
+from inference.gateway.flight import Answer
 from inference.gateway.headers import pinned_by_header, principal_of
+from inference.gateway.infer import Target
 from inference.gateway.keys import may_call, require_model, require_scope
 from inference.gateway.oip import READ, json_response, require_method
 from inference.protocol import kserve_codec, openai_codec
@@ -88,9 +90,9 @@ class Predict:
     def __init__(self, dataplane: Dataplane):
         self.dataplane = dataplane
 
-    def decode(self, request: Request, model: str, version: str) -> InferRequest:
-        meant = version_meant(self.dataplane, request, model)
-        return kserve_codec.decode_request(model, version, request.body, meant.signature)
+    def decode(self, request: Request, target: Target) -> InferRequest:
+        meant = version_meant(self.dataplane, request, target.model)
+        return kserve_codec.decode_request(target.model, target.version, request.body, meant.signature)
 
     def encode(self, asked: InferRequest, answer: Answer) -> Response:
         return Response(200, kserve_codec.encode_response(answer.response))
@@ -104,15 +106,16 @@ class Embeddings:
         self.body = openai_codec.read_body(body)
         self.tokens = 0
 
-    def decode(self, request: Request, model: str, version: str) -> InferRequest:
-        meant = version_meant(self.dataplane, request, model)
+    def decode(self, request: Request, target: Target) -> InferRequest:
+        meant = version_meant(self.dataplane, request, target.model)
         form = openai_codec.find_form(meant)
         if form is None:
             raise openai_codec.BadParameter(
                 "model",
-                f"Model {model!r} does not turn text or tokens into vectors; GET /v1/models lists those that do.",
+                f"Model {target.model!r} does not turn text or tokens into vectors; GET /v1/models lists those "
+                "that do.",
             )
-        asked, self.tokens = openai_codec.to_request(self.body, version, form, meant.signature)
+        asked, self.tokens = openai_codec.to_request(self.body, target.version, form, meant.signature)
         return asked
 
     def encode(self, asked: InferRequest, answer: Answer) -> Response:

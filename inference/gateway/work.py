@@ -1,6 +1,7 @@
 """One request at one unit, and what a queue knows of a replica."""
 
 import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +29,9 @@ class Slot(Protocol):
 
     def want(self, requests: int) -> None: ...
 
+    def works(self) -> Iterable["Work"]:
+        """What it has in hand."""
+
     @property
     def busy(self) -> bool: ...
 
@@ -35,33 +39,44 @@ class Slot(Protocol):
 class UnitAnswer(Struct, gc=False):
     """What one unit made of one request."""
 
-    tensors: list[Tensor]
+    tensors: Sequence[Tensor]
     queue_s: float
     compute_s: float  # the batch's time in the model, as the worker measured it
     compute_share_ns: int  # of it, this request's rows' share
     tokens: int = 0  # that a tokenizer of the unit made of it
 
 
+UnitDone = Callable[[UnitAnswer | None, BaseException | None], None]
+
+
 class Work:
-    """One request at one unit, from when it waits until it is answered."""
+    """One request at one unit, from when it waits until `done` is called, which is exactly once."""
 
     __slots__ = (
         "deadline_s",
         "deaths",
-        "future",
+        "done",
         "killers",
         "level",
         "queue",
         "queued_s",
         "rows",
         "sent_s",
+        "settled",
         "size_bytes",
         "slot",
         "tensors",
     )
 
     def __init__(
-        self, queue: "UnitQueue", tensors: list[Tensor], rows: int, deadline_s: float, now_s: float, level: int
+        self,
+        queue: "UnitQueue",
+        tensors: list[Tensor],
+        rows: int,
+        deadline_s: float,
+        now_s: float,
+        level: int,
+        done: UnitDone,
     ):
         self.queue = queue
         self.tensors = tensors
@@ -69,12 +84,18 @@ class Work:
         self.size_bytes = sum([len(tensor.data) for tensor in tensors])
         self.deadline_s = deadline_s
         self.level = level  # of priority; the lowest is served first
-        self.future: asyncio.Future[UnitAnswer] = queue.loop.create_future()
+        self.done = done
+        self.settled = False
         self.queued_s = now_s
         self.sent_s = 0.0
         self.slot: Slot | None = None  # where it runs; None: it waits
         self.deaths = 0
-        self.killers: set[str] = set()
+        self.killers: tuple[str, ...] = ()  # replicas that died with it in hand
+
+    def settle(self, answer: UnitAnswer | None, error: BaseException | None = None) -> None:
+        if not self.settled:
+            self.settled = True
+            self.done(answer, error)
 
     def expire(self) -> None:
         where = "in the model" if self.slot is not None else "in the queue"
@@ -82,9 +103,15 @@ class Work:
         self.fail(DeadlinePassed(f"The deadline passed after {waited_s:.3f} s {where}. Send a longer X-Timeout-Ms."))
 
     def fail(self, error: SwitchyardError) -> None:
-        if not self.future.done():
+        if not self.settled:
             self.leave()
-            self.future.set_exception(error)
+            self.settle(None, error)
+
+    def cancel(self) -> None:
+        """The client hung up."""
+        if not self.settled:
+            self.leave()
+            self.settle(None, asyncio.CancelledError())
 
     def leave(self) -> None:
         """Stop counting as waiting or running; nobody is interested in it any more."""

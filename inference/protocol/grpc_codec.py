@@ -22,11 +22,10 @@ from inference.protocol.json_codec import (
     read_output,
     read_parameters,
     refuse_shared_memory,
-    unpack_values,
 )
 from inference.protocol.messages import InferRequest, InferResponse, Tensor
 from inference.protocol.proto.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
-from inference.protocol.tensors import check_size, element_count, pack_bytes, unpack_bytes
+from inference.protocol.tensors import check_size, element_count, pack_bytes, to_numbers, unpack_bytes
 
 CONTENTS = {
     "BOOL": "bool_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
@@ -131,7 +130,7 @@ def to_message(response: InferResponse, request: InferRequest) -> ModelInferResp
 
 
 def typed_values(tensor: Tensor) -> Any:
-    return unpack_bytes(tensor.data) if tensor.datatype == "BYTES" else unpack_values(tensor)
+    return unpack_bytes(tensor.data) if tensor.datatype == "BYTES" else to_numbers(tensor).reshape(-1).tolist()
 
 
 def set_parameters(into: Mapping[str, InferParameter], parameters: Parameters) -> None:

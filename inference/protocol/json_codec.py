@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import orjson
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from inference.errors import BadInput, OutputNotFinite, UnsupportedFeature
+from inference.protocol.joined import Share
 from inference.protocol.messages import InferRequest, InferResponse, Tensor, WantedOutput
-from inference.protocol.tensors import DATATYPES, ITEM_BYTES, element_count, pack_bytes, unpack_bytes
+from inference.protocol.tensors import DATATYPES, element_count, pack_bytes, to_numbers, unpack_bytes
 
 MAX_NESTING = 16  # dimensions of a tensor
 MAX_TENSORS = 256
@@ -100,7 +102,8 @@ def read_head(body: bytes | memoryview) -> RequestBody:
     return head
 
 
-def to_request(model: str, version: str, head: RequestBody, tensors: list[Tensor]) -> InferRequest:
+def to_request(model: str, version: str, head: Any, tensors: list[Tensor]) -> InferRequest:
+    """`head` is a RequestBody, or what stands for one in `json_quick`."""
     request = InferRequest(model, version, head.id, tensors)
     if head.outputs:
         request.outputs = [read_output(output) for output in head.outputs]
@@ -258,7 +261,7 @@ def encode_response(response: InferResponse) -> bytes:
 
 
 def json_output(tensor: Tensor) -> ResponseOutput:
-    return ResponseOutput(tensor.name, tensor.datatype, tensor.shape, data=unpack_values(tensor))
+    return ResponseOutput(tensor.name, tensor.datatype, tensor.shape, data=json_values(tensor))
 
 
 def encode_body(response: InferResponse, outputs: list[ResponseOutput]) -> bytes:
@@ -266,29 +269,28 @@ def encode_body(response: InferResponse, outputs: list[ResponseOutput]) -> bytes
     if response.parameters:
         body.parameters = response.parameters
     encoded = encoder.encode(body)
-    if b"null" in encoded:  # so msgspec writes NaN; a whole scan of each output would cost every answer
+    if b"null" in encoded:  # so orjson writes NaN; a whole scan of each output would cost every answer
         check_finite_outputs(response)
     return encoded
 
 
-def unpack_values(tensor: Tensor) -> Any:
-    if tensor.datatype == "BYTES":
-        try:
-            return [element.decode() for element in unpack_bytes(tensor.data)]
-        except UnicodeDecodeError:
-            raise BadInput(
-                f"Output {tensor.name!r} holds bytes that are not UTF-8 text; ask for it with binary_data."
-            ) from None
-    if tensor.datatype == "BF16":
-        return (np.frombuffer(tensor.data, dtype="<u2").astype("<u4") << 16).view("<f4").tolist()
-    return struct.unpack(
-        f"<{len(tensor.data) // ITEM_BYTES[tensor.datatype]}{STRUCT_CODE[tensor.datatype]}", tensor.data
-    )
+def json_values(tensor: Tensor) -> Any:
+    """The flat values: numbers as JSON text, a float as the shortest number that reads back as it."""
+    if isinstance(tensor, Share):
+        return Raw(b"[%b]" % tensor.joined.text(tensor.start, tensor.shape[0]))
+    if tensor.datatype != "BYTES":
+        return Raw(orjson.dumps(to_numbers(tensor).reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY))
+    try:
+        return [element.decode() for element in unpack_bytes(tensor.data)]
+    except UnicodeDecodeError:
+        raise BadInput(
+            f"Output {tensor.name!r} holds bytes that are not UTF-8 text; ask for it with binary_data."
+        ) from None
 
 
 def check_finite_outputs(response: InferResponse) -> None:
     for tensor in response.outputs:
-        if tensor.datatype in FLOATS and not np.isfinite(unpack_values(tensor)).all():
+        if tensor.datatype in FLOATS and not np.isfinite(to_numbers(tensor)).all():
             raise OutputNotFinite(
                 f"Output {tensor.name!r} holds NaN or infinity, which JSON cannot carry; ask for it with binary_data."
             )

@@ -1,5 +1,6 @@
 """What an inference is, whatever edge it came through: no HTTP, no gRPC, no JSON in here."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -38,5 +39,5 @@ class InferResponse(Struct):
     model: str
     version: str
     id: str = ""
-    outputs: list[Tensor] = field(default_factory=list)
+    outputs: Sequence[Tensor] = ()
     parameters: dict[str, Any] = field(default_factory=dict)

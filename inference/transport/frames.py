@@ -26,7 +26,7 @@ from inference.protocol.messages import Tensor
 
 PREFIX = struct.Struct("<2sBBIQ")
 MAGIC = b"SY"
-VERSION = 1
+VERSION = 2
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
 
@@ -95,8 +95,11 @@ class Item(Header):
 
 
 class Data(Header):
+    """A batch. Where `joined` is not empty, the tensors of all items lie in it end to end and the items have none."""
+
     batch: int
     items: list[Item]
+    joined: list[TensorHead] = []
 
 
 class ItemResult(Header):
@@ -109,12 +112,15 @@ class ItemResult(Header):
 
 
 class Result(Header):
+    """Answers in the order of the batch. `joined` as in `Data`; there may then be no items at all."""
+
     batch: int
     grant: int
     items: list[ItemResult]
     collate_ns: int = 0
     infer_ns: int = 0
     split_ns: int = 0
+    joined: list[TensorHead] = []
 
 
 class Cancel(Header):

@@ -11,13 +11,12 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-
-from msgspec import Struct, field
 
 from inference.errors import SwitchyardError
 from inference.log import get_log
+from inference.transport.batch import Batch, Timings
 from inference.transport.connection import Connection, Hangup, Limits
 from inference.transport.credits import Credits, Overdrawn
 from inference.transport.frames import (
@@ -28,11 +27,11 @@ from inference.transport.frames import (
     Drain,
     Grant,
     Heartbeat,
-    Item,
     ItemResult,
     Kind,
     Result,
     Role,
+    TensorHead,
     Want,
     WorkerHello,
     decode_header,
@@ -45,23 +44,6 @@ CROSSING_S = 0.25  # after DRAIN, how long DATA that was already on its way may 
 DEFAULT_LIMITS = Limits()
 
 log = get_log()
-
-
-class Batch(Struct, eq=False):
-    """One DATA frame in hand."""
-
-    connection: Connection
-    number: int
-    items: list[Item]
-    body: memoryview
-    arrived_s: float
-    cancelled: set[int] = field(default_factory=set)
-
-
-class Timings(Struct):
-    collate_ns: int = 0
-    infer_ns: int = 0
-    split_ns: int = 0
 
 
 class Server:
@@ -194,7 +176,8 @@ class Server:
     def receive_batch(self, connection: Connection, data: Data, body: memoryview) -> None:
         if not 0 < len(data.items) <= MAX_ITEMS:
             raise BadFrame(f"A batch of {len(data.items)} items; 1 to {MAX_ITEMS} are possible.")
-        sizes = [head.size_bytes for item in data.items for head in item.tensors]
+        sizes = [head.size_bytes for head in data.joined]
+        sizes += [head.size_bytes for item in data.items for head in item.tensors]
         if sum(sizes) != len(body) or min(sizes, default=0) < 0:
             raise BadFrame(f"The tensors of a batch claim {sum(sizes)} bytes; the frame carries {len(body)}.")
         if (connection, data.batch) in self.batches:
@@ -203,17 +186,24 @@ class Server:
             self.credits.spend(connection, len(data.items))
         except Overdrawn:
             raise BadFrame(f"More batches than the {self.credits.limit} slots of this worker.") from None
-        batch = Batch(connection, data.batch, data.items, body, time.monotonic())
+        batch = Batch(connection, data.batch, data.items, body, time.monotonic(), joined=data.joined)
         self.batches[connection, data.batch] = batch
         self.inbox.append(batch)
 
-    def answer(self, batch: Batch, items: list[ItemResult], body: Iterable[bytes | memoryview], took: Timings) -> None:
+    def answer(
+        self,
+        batch: Batch,
+        items: list[ItemResult],
+        body: Iterable[bytes | memoryview],
+        took: Timings,
+        joined: Sequence[TensorHead] = (),
+    ) -> None:
         """Send the answers of a batch and give its slot on. A gateway that is gone gets nothing; its slot is free."""
         if self.batches.pop((batch.connection, batch.number), None) is None:
             return
         moves = self.credits.done(batch.connection, time.monotonic())
         grant = moves.pop(batch.connection, 0)
-        result = Result(batch.number, grant, items, took.collate_ns, took.infer_ns, took.split_ns)
+        result = Result(batch.number, grant, items, took.collate_ns, took.infer_ns, took.split_ns, list(joined))
         self.send(batch.connection, pack(Kind.RESULT, result, body))
         self.send_moves(moves)
 

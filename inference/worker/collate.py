@@ -85,6 +85,8 @@ def collate_one(parts: list[np.ndarray], spec: TensorSpec, empty: Empty) -> np.n
     # Memory that the frame owns alone is as good as ours; a view of what the socket read is not to be written to.
     if len(parts) == 1 and first.flags.writeable and empty is new_array:
         return first
+    if len(parts) == 1 and first.dtype != object:
+        return fill(empty(spec.name, first.shape, first.dtype), first)
     rows = sum(len(part) for part in parts)
     shape = (rows, *(max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)))
     out = empty(spec.name, shape, first.dtype) if first.dtype != object else np.empty(shape, object)
@@ -141,6 +143,14 @@ def check_outputs(outputs: Arrays, rows: int, specs: Sequence[TensorSpec]) -> Ar
             values = np.ascontiguousarray(values)
         checked[spec.name] = values
     return checked
+
+
+def own_memory(outputs: Arrays, arrays: Arrays) -> Arrays:
+    """Copies of outputs that are views of the memory we collated into: the next group is written there."""
+    return {
+        name: values.copy() if any(np.may_share_memory(values, array) for array in arrays.values()) else values
+        for name, values in outputs.items()
+    }
 
 
 def split(

@@ -1,36 +1,39 @@
 """Answer one batch: check each item, group, collate, run, split. A bad item fails alone; its mates are answered.
 
+A batch that comes joined and has nothing wrong with it is one array from end to end: its items are not looked at.
 When the model raises on a group, its items are tried again one by one, so the one that did it fails and no other.
 A client learns what went wrong by code and sentence; the stack goes to the log.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
-from msgspec import Struct
 
-from inference.errors import BadInput, DeadlinePassed, Failed, ModelFailed, OutputNotFinite, SwitchyardError
+from inference.errors import BadInput, DeadlinePassed, ModelFailed, OutputNotFinite, SwitchyardError
 from inference.log import get_log
 from inference.processors.base import TOKEN_COUNTS, BadRow
 from inference.protocol.messages import Tensor
+from inference.protocol.rows import cut
 from inference.spec import TensorSpec
-from inference.transport.frames import ItemResult, head_of, tensors_of
-from inference.transport.server import Batch, Timings
+from inference.transport.batch import Batch, Timings
+from inference.transport.frames import ItemResult, TensorHead, head_of, tensors_of
 from inference.worker.collate import (
     Arrays,
     Empty,
     check_outputs,
     collate,
     finite_rows,
-    form_of,
-    free_axes,
     new_array,
     own_lengths,
+    own_memory,
     read_item,
     split,
+    to_tensor,
 )
+from inference.worker.failures import Cancelled, DeviceLost, is_device_lost
+from inference.worker.items import Work, at_row, group
 
 log = get_log()
 
@@ -44,27 +47,9 @@ class Runnable(Protocol):
     def run(self, batch: Arrays) -> Arrays: ...
 
 
-class Cancelled(SwitchyardError):
-    """Nobody waits for this item any more."""
-
-    code = "cancelled"
-
-
-class DeviceLost(Failed):
-    """The device is broken for this process: every later run would fail too. The worker ends and is started anew."""
-
-    code = "device_lost"
-
-
-class Work(Struct):
-    """One item on its way through the model."""
-
-    index: int
-    rows: int
-    arrays: Arrays
-
-
+FOREVER_MS = 2**62
 Outcome = list[Tensor] | SwitchyardError
+Answers = tuple[list[ItemResult], list[bytes | memoryview], list[TensorHead]]  # as in `frames.Result`, with the body
 
 
 class Execution:
@@ -82,10 +67,15 @@ class Execution:
         self.failed = False  # the model raised, and the log has its stack
         self.outcomes: list[Outcome] = [[] for _ in batch.items]
         self.tokens = [0] * len(batch.items)
+        self.counts: np.ndarray | None = None  # tokens of each row of the last run, where the unit counts them
 
-    def run(self) -> tuple[list[ItemResult], list[bytes | memoryview]]:
+    def run(self) -> Answers:
         """Answers in the order of the items, and the body that goes with them. Raises DeviceLost."""
         start = time.perf_counter_ns()
+        arrays = self.read_joined() if self.batch.joined else None
+        if arrays is not None:
+            self.took.collate_ns += time.perf_counter_ns() - start
+            return self.run_joined(arrays, sum([item.rows for item in self.batch.items]))
         works = self.read_items()
         groups = group(works, self.max_rows, self.pipeline.inputs)
         self.took.collate_ns += time.perf_counter_ns() - start
@@ -93,10 +83,44 @@ class Execution:
             self.run_group(works)
         return self.results()
 
+    def read_joined(self) -> Arrays | None:
+        """All items as one; None where they have to be told apart."""
+        batch, rows = self.batch, [item.rows for item in self.batch.items]
+        if sum(rows) > self.max_rows or min(rows) < 1:
+            return None
+        try:
+            if batch.cancelled or self.is_late(min([item.deadline_ms or FOREVER_MS for item in batch.items])):
+                return None
+            tensors, _ = tensors_of(batch.joined, batch.body)
+            return collate([read_item(tensors, sum(rows), self.pipeline.inputs)], self.pipeline.inputs, self.empty)
+        except SwitchyardError:
+            return None
+
+    def run_joined(self, arrays: Arrays, rows: int) -> Answers:
+        pipeline = self.pipeline
+        try:
+            outputs = self.compute(arrays, rows)
+        except DeviceLost:
+            raise
+        except Exception as error:
+            self.run_group(self.recover(self.read_items(), error))
+            return self.results()
+        start = time.perf_counter_ns()
+        items = []
+        if self.counts is not None:
+            self.count_tokens(enumerate([item.rows for item in self.batch.items]), self.counts)
+            items = [ItemResult([], tokens=tokens) for tokens in self.tokens]
+        if not all(finite_rows(outputs[spec.name], spec.datatype).all() for spec in pipeline.outputs if spec.finite):
+            works = self.read_items()
+            self.keep(works, self.share(works, outputs))
+            return self.results()
+        joined = [to_tensor(outputs[spec.name], spec) for spec in pipeline.outputs]
+        self.took.split_ns += time.perf_counter_ns() - start
+        return items, [tensor.data for tensor in joined], [head_of(tensor) for tensor in joined]
+
     def read_items(self) -> list[Work]:
-        works, offset = [], 0
-        for index, item in enumerate(self.batch.items):
-            tensors, offset = tensors_of(item.tensors, self.batch.body, offset)
+        works = []
+        for index, (item, tensors) in enumerate(zip(self.batch.items, self.tensors_apart(), strict=True)):
             try:
                 self.check_wanted(index)
                 if not 0 < item.rows <= self.max_rows:
@@ -106,13 +130,28 @@ class Execution:
                 self.outcomes[index] = error
         return works
 
+    def tensors_apart(self) -> Iterable[Sequence[Tensor]]:
+        batch = self.batch
+        if batch.joined:
+            tensors, _ = tensors_of(batch.joined, batch.body)
+            sizes = [item.rows for item in batch.items]
+            return zip(*(cut(tensor, sizes) for tensor in tensors), strict=True)
+        apart, offset = [], 0
+        for item in batch.items:
+            tensors, offset = tensors_of(item.tensors, batch.body, offset)
+            apart.append(tensors)
+        return apart
+
     def check_wanted(self, index: int) -> None:
         """Raise where nobody waits for this item any more."""
         if index in self.batch.cancelled:
             raise Cancelled("The client hung up.")
         deadline_ms = self.batch.items[index].deadline_ms
-        if deadline_ms and (self.clock() - self.batch.arrived_s) * 1000 >= deadline_ms:
+        if deadline_ms and self.is_late(deadline_ms):
             raise DeadlinePassed("The deadline passed before the model could start. Allow more time or add replicas.")
+
+    def is_late(self, deadline_ms: int) -> bool:
+        return (self.clock() - self.batch.arrived_s) * 1000 >= deadline_ms
 
     def run_group(self, works: list[Work]) -> None:
         """Answer items of one form. Ends: each round answers all, or has one item fewer."""
@@ -121,20 +160,27 @@ class Execution:
                 shares = self.infer(works)
             except DeviceLost:
                 raise
-            except BadRow as error:
-                work, row = at_row(works, error.row)
-                self.outcomes[work.index] = BadRow(error.tensor, row, error.why)
-                works = [other for other in works if other is not work]
             except Exception as error:
-                if len(works) == 1:
-                    self.outcomes[works[0].index] = self.explain(error)
-                else:
-                    self.run_alone(works)
-                return
+                works = self.recover(works, error)
             else:
-                for work, share in zip(works, shares, strict=True):
-                    self.outcomes[work.index] = share
+                self.keep(works, shares)
                 return
+
+    def keep(self, works: Sequence[Work], shares: Sequence[Outcome]) -> None:
+        for work, share in zip(works, shares, strict=True):
+            self.outcomes[work.index] = share
+
+    def recover(self, works: list[Work], error: Exception) -> list[Work]:
+        """Find out whose the error is, alone if need be. Gives those that are still to be run together."""
+        if isinstance(error, BadRow):
+            work, row = at_row(works, error.row)
+            self.outcomes[work.index] = BadRow(error.tensor, row, error.why)
+            return [other for other in works if other is not work]
+        if len(works) == 1:
+            self.outcomes[works[0].index] = self.explain(error)
+        else:
+            self.run_alone(works)
+        return []
 
     def run_alone(self, works: list[Work]) -> None:
         log.warning("batch_tried_one_by_one", batch=self.batch.number, items=len(works))
@@ -147,39 +193,47 @@ class Execution:
                 self.run_group([work])
 
     def infer(self, works: Sequence[Work]) -> list[Outcome]:
-        pipeline, took = self.pipeline, self.took
-        rows = [work.rows for work in works]
-        began = time.perf_counter_ns()
-        items = [work.arrays for work in works]
-        arrays = collate(items, pipeline.inputs, self.empty)
-        collated = time.perf_counter_ns()
-        took.collate_ns += collated - began
+        start = time.perf_counter_ns()
+        arrays = collate([work.arrays for work in works], self.pipeline.inputs, self.empty)
+        self.took.collate_ns += time.perf_counter_ns() - start
+        outputs = self.compute(arrays, sum([work.rows for work in works]))
+        if self.counts is not None:
+            self.count_tokens([(work.index, work.rows) for work in works], self.counts)
+        return self.share(works, outputs)
+
+    def share(self, works: Sequence[Work], outputs: Arrays) -> list[Outcome]:
+        """Each item's own; an error for one whose rows hold what they must not."""
+        start = time.perf_counter_ns()
+        specs, rows = self.pipeline.outputs, [work.rows for work in works]
+        lengths = own_lengths([work.arrays for work in works], self.pipeline.inputs)
+        shares: list[Outcome] = list(split(outputs, rows, specs, lengths))
+        for spec in specs:
+            if spec.finite:
+                refuse_infinite(shares, rows, finite_rows(outputs[spec.name], spec.datatype), spec.name)
+        self.took.split_ns += time.perf_counter_ns() - start
+        return shares
+
+    def compute(self, arrays: Arrays, rows: int) -> Arrays:
+        """The outputs, held against the signature. Raises DeviceLost, ModelFailed, and whatever the model raises."""
+        start = time.perf_counter_ns()
         try:
-            outputs = pipeline.run(arrays)
+            outputs = self.pipeline.run(arrays)
         except Exception as error:
             if is_device_lost(error):
                 raise DeviceLost(f"The device failed: {error}") from error
             raise
         finally:
-            ran = time.perf_counter_ns()
-            took.infer_ns += ran - collated
-        if (counts := outputs.get(TOKEN_COUNTS)) is not None:
-            self.count_tokens(works, counts)
-        outputs = check_outputs(outputs, sum(rows), pipeline.outputs)
-        if self.empty is not new_array:
-            outputs = own_memory(outputs, arrays)
-        shares: list[Outcome] = list(split(outputs, rows, pipeline.outputs, own_lengths(items, pipeline.inputs)))
-        for spec in pipeline.outputs:
-            if spec.finite:
-                refuse_infinite(shares, rows, finite_rows(outputs[spec.name], spec.datatype), spec.name)
-        took.split_ns += time.perf_counter_ns() - ran
-        return shares
+            self.took.infer_ns += time.perf_counter_ns() - start
+        self.counts = outputs.get(TOKEN_COUNTS)
+        outputs = check_outputs(outputs, rows, self.pipeline.outputs)
+        return outputs if self.empty is new_array else own_memory(outputs, arrays)
 
-    def count_tokens(self, works: Sequence[Work], counts: np.ndarray) -> None:
+    def count_tokens(self, rows: Iterable[tuple[int, int]], counts: np.ndarray) -> None:
+        """`rows` are (index of the item, its rows), in the order of the batch."""
         start = 0
-        for work in works:
-            self.tokens[work.index] = int(counts[start : start + work.rows].sum())
-            start += work.rows
+        for index, size in rows:
+            self.tokens[index] = int(counts[start : start + size].sum())
+            start += size
 
     def explain(self, error: Exception) -> SwitchyardError:
         """What a client may know of an error: ours as it is, any other by its kind. The log has the rest."""
@@ -192,7 +246,7 @@ class Execution:
             return error
         return ModelFailed(f"The model failed on this input ({type(error).__name__}). The worker's log says more.")
 
-    def results(self) -> tuple[list[ItemResult], list[bytes | memoryview]]:
+    def results(self) -> Answers:
         start = time.perf_counter_ns()
         results, body = [], []
         for outcome, tokens in zip(self.outcomes, self.tokens, strict=True):
@@ -202,40 +256,7 @@ class Execution:
             else:
                 results.append(ItemResult([], outcome.code, str(outcome)))
         self.took.split_ns += time.perf_counter_ns() - start
-        return results, body
-
-
-def group(works: Sequence[Work], max_rows: int, specs: Sequence[TensorSpec]) -> list[list[Work]]:
-    """Items of one form together, in order, at most `max_rows` rows a run."""
-    groups: list[list[Work]] = []
-    open_groups: dict[tuple, tuple[list[Work], int]] = {}
-    axes = free_axes(specs)
-    for work in works:
-        form = form_of(work.arrays, axes)
-        members, rows = open_groups.get(form, ([], max_rows))
-        if rows + work.rows > max_rows:
-            members, rows = [], 0
-            groups.append(members)
-        members.append(work)
-        open_groups[form] = (members, rows + work.rows)
-    return groups
-
-
-def own_memory(outputs: Arrays, arrays: Arrays) -> Arrays:
-    """Copies of outputs that are views of the memory we collated into: the next group is written there."""
-    return {
-        name: values.copy() if any(np.may_share_memory(values, array) for array in arrays.values()) else values
-        for name, values in outputs.items()
-    }
-
-
-def at_row(works: Sequence[Work], row: int) -> tuple[Work, int]:
-    """The item that row `row` of the batch belongs to, and the row in it."""
-    for work in works:
-        if row < work.rows:
-            return work, row
-        row -= work.rows
-    raise ModelFailed("A processor named a row that the batch does not have.")
+        return results, body, []
 
 
 def refuse_infinite(shares: list[Outcome], rows: Sequence[int], finite: np.ndarray, name: str) -> None:
@@ -248,23 +269,14 @@ def refuse_infinite(shares: list[Outcome], rows: Sequence[int], finite: np.ndarr
         start += count
 
 
-def is_device_lost(error: BaseException | None) -> bool:
-    """A CUDA error other than "out of memory" poisons the context: nothing runs in this process after it."""
-    while error is not None:
-        kind = type(error).__name__
-        if kind == "AcceleratorError" or (kind != "OutOfMemoryError" and "CUDA error" in str(error)):
-            return True
-        error = error.__cause__
-    return False
-
-
 def execute(
     pipeline: Runnable,
     batch: Batch,
     max_rows: int,
     empty: Empty = new_array,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[list[ItemResult], list[bytes | memoryview], Timings]:
+) -> tuple[list[ItemResult], list[bytes | memoryview], Timings, list[TensorHead]]:
+    """What `Server.answer` takes."""
     execution = Execution(pipeline, max_rows, empty, batch, clock)
-    results, body = execution.run()
-    return results, body, execution.took
+    results, body, joined = execution.run()
+    return results, body, execution.took, joined

@@ -84,8 +84,8 @@ class Loop:
         while not server.drained and time.monotonic() < give_up_s:
             if server.inbox:
                 batch = server.inbox.popleft()
-                items, body, took = execute(pipeline, batch, max_rows, empty)
-                server.answer(batch, items, body, took)
+                items, body, took, joined = execute(pipeline, batch, max_rows, empty)
+                server.answer(batch, items, body, took, joined)
                 vitals.count(sum(item.rows for item in batch.items), took.infer_ns)
             self.turn()
             if self.stop.reason and server.draining_since_s is None:

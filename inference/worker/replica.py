@@ -22,7 +22,7 @@ from inference.transport.server import Server
 from inference.transport.tls import server_context
 from inference.worker.buffers import PinnedBuffers
 from inference.worker.collate import new_array
-from inference.worker.execute import DeviceLost
+from inference.worker.failures import DeviceLost
 from inference.worker.load import materialise
 from inference.worker.loop import Loop
 from inference.worker.stop import Stop

@@ -5,8 +5,7 @@ from time import monotonic
 
 import pytest
 
-from inference.gateway.batcher import UnitQueue
-from inference.gateway.deadlines import Deadlines
+from inference.gateway.batcher import UnitForm, UnitQueue
 from inference.gateway.quarantine import Quarantine
 from inference.gateway.work import UnitAnswer, Work
 from inference.protocol.messages import Tensor
@@ -42,10 +41,13 @@ class Hands:
     def want(self, requests: int) -> None:
         pass
 
+    def works(self) -> list[Work]:
+        return [work for batch in self.in_flight for work in batch]
+
     def answer_one(self) -> None:
         self.credits += 1
         for work in self.in_flight.pop(0):
-            self.queue.answered(work, UnitAnswer(work.tensors, 0.0, 0.0, 0))
+            self.queue.settle(work, UnitAnswer(work.tensors, 0.0, 0.0, 0))
         self.queue.pump_soon()
 
 
@@ -53,7 +55,7 @@ class Hands:
 async def test_a_retry_is_not_starved_by_a_crowd_that_fills_every_slot() -> None:
     loop = asyncio.get_running_loop()
     unit = Unit(name="main", stages=("infer",), batch=BatchPolicy(max_size=1))
-    queue = UnitQueue("model/1/main", unit, True, Deadlines(loop), Quarantine(), loop)
+    queue = UnitQueue("model/1/main", unit, UnitForm(runs_model=True, fixed=True), Quarantine(), loop)
     first, second = Hands(queue, "first"), Hands(queue, "second")
 
     def ask(name: str) -> asyncio.Task[UnitAnswer]:

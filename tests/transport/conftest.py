@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from support.peer import Peer
 
+from inference.transport.batch import Batch, Timings
 from inference.transport.connection import Limits
 from inference.transport.frames import ItemResult, Role, WorkerHello, tensors_of
 from inference.transport.listening import listen
-from inference.transport.server import Batch, Server, Timings
+from inference.transport.server import Server
 
 DIGEST = "d" * 64
 IMPATIENT = Limits(introduction_s=0.2, stall_s=0.4)

@@ -10,6 +10,7 @@ import pytest
 from inference.transport.client import Link, dial
 from inference.transport.frames import (
     PREFIX,
+    VERSION,
     ClientHello,
     Data,
     Drain,
@@ -95,8 +96,8 @@ async def test_what_a_worker_says_is_told_in_order(short_tmp: Path) -> None:
     (pack(Kind.GRANT, Grant(2)), "before the hello"),
     (pack(Kind.HELLO, HELLO) * 2, "second hello"),
     (pack(Kind.HELLO, HELLO) + pack(Kind.DATA, Data(1, [])), "does not send DATA"),
-    (pack(Kind.HELLO, HELLO) + PREFIX.pack(b"SY", 1, Kind.GRANT, 3, 0) + b"\xff\xff\xff", "GRANT frame is wrong"),
-    (pack(Kind.HELLO, HELLO) + PREFIX.pack(b"SY", 1, Kind.RESULT, 10, 2**60), "over the limit"),
+    (pack(Kind.HELLO, HELLO) + PREFIX.pack(b"SY", VERSION, Kind.GRANT, 3, 0) + b"\xff\xff\xff", "GRANT frame is wrong"),
+    (pack(Kind.HELLO, HELLO) + PREFIX.pack(b"SY", VERSION, Kind.RESULT, 10, 2**60), "over the limit"),
 ])  # fmt: skip
 async def test_a_peer_that_breaks_the_protocol_is_hung_up_on(short_tmp: Path, answer: bytes, says: str) -> None:
     owner = await converse(short_tmp, answer, lambda writer: None)

@@ -9,9 +9,10 @@ from inference.processors.base import BadRow
 from inference.protocol.messages import Tensor
 from inference.protocol.tensors import to_numpy
 from inference.spec import TensorSpec
-from inference.transport.frames import Item, head_of, tensors_of
-from inference.transport.server import Batch
-from inference.worker.execute import DeviceLost, execute
+from inference.transport.batch import Batch
+from inference.transport.frames import Item, TensorHead, head_of, tensors_of
+from inference.worker.execute import execute
+from inference.worker.failures import DeviceLost
 
 X = TensorSpec(name="x", datatype="FP32", shape=(-1, -1))
 
@@ -41,19 +42,47 @@ class Doubler:
         return {"y": np.where(x == 18, np.nan, 2 * x).astype(np.float32)}
 
 
+FORM = {"joined": False}
+
+
+@pytest.fixture(params=["apart", "joined"], autouse=True)
+def form(request: pytest.FixtureRequest) -> str:
+    """Everything here holds whether a batch comes joined or its items apart."""
+    FORM["joined"] = request.param == "joined"
+    return str(request.param)
+
+
 def batch_of(*items: list[Tensor], deadline_ms: int = 0, arrived_s: float = 0.0, cancelled: tuple = ()) -> Batch:
+    if FORM["joined"] and len({tuple((t.name, t.datatype, t.shape[1:]) for t in item) for item in items}) == 1:
+        heads = [Item(item[0].shape[0], deadline_ms, []) for item in items]
+        columns = list(zip(*items, strict=True))
+        joined = [
+            TensorHead(
+                column[0].name,
+                column[0].datatype,
+                (sum(tensor.shape[0] for tensor in column), *column[0].shape[1:]),
+                sum(len(tensor.data) for tensor in column),
+            )
+            for column in columns
+        ]
+        body = b"".join(bytes(tensor.data) for column in columns for tensor in column)
+        return Batch(None, 1, heads, memoryview(body), arrived_s, set(cancelled), joined)
     heads = [Item(item[0].shape[0], deadline_ms, [head_of(tensor) for tensor in item]) for item in items]
     body = b"".join(bytes(tensor.data) for item in items for tensor in item)
     return Batch(None, 1, heads, memoryview(body), arrived_s, set(cancelled))
 
 
 def answers_of(batch: Batch, model: Doubler | None = None, max_rows: int = 8) -> list[list | str]:
-    results, body, _ = execute(model or Doubler(), batch, max_rows, clock=lambda: 1.0)
-    joined, offset, answers = memoryview(b"".join(body)), 0, []
+    results, body, _, joined = execute(model or Doubler(), batch, max_rows, clock=lambda: 1.0)
+    data, offset, answers = memoryview(b"".join(body)), 0, []
+    if joined:
+        tensors, offset = tensors_of(joined, data)
+        assert offset == len(data)
+        return [part.tolist() for part in np.split(to_numpy(tensors[0]), np.cumsum([i.rows for i in batch.items])[:-1])]
     for result in results:
-        tensors, offset = tensors_of(result.tensors, joined, offset)
+        tensors, offset = tensors_of(result.tensors, data, offset)
         answers.append(result.error or to_numpy(tensors[0]).tolist())
-    assert offset == len(joined)
+    assert offset == len(data)
     return answers
 
 
@@ -76,13 +105,13 @@ def test_an_item_that_makes_the_model_raise_fails_alone_after_one_more_try_each(
 
 
 def test_a_client_hears_the_kind_of_an_error_and_nothing_of_its_text() -> None:
-    results, _, _ = execute(Doubler(), batch_of(floats([13])), 8)
+    results, _, _, _ = execute(Doubler(), batch_of(floats([13])), 8)
     assert "ZeroDivisionError" in results[0].message
     assert "secret" not in results[0].message
 
 
 def test_our_own_errors_reach_the_client_as_they_are() -> None:
-    results, _, _ = execute(Doubler(), batch_of(floats([15])), 8)
+    results, _, _, _ = execute(Doubler(), batch_of(floats([15])), 8)
     assert (results[0].error, results[0].message) == ("model_failed", "Out of luck.")
 
 
@@ -91,7 +120,7 @@ def test_a_row_that_a_processor_names_fails_alone_and_the_others_share_the_secon
     batch = batch_of(floats([1]), floats([2], [14]), floats([3]))
     assert answers_of(batch, model) == [[[2]], "bad_input", [[6]]]
     assert model.runs == [4, 2]
-    results, _, _ = execute(model, batch, 8)
+    results, _, _, _ = execute(model, batch, 8)
     assert results[1].message.startswith("Row 1 of input 'x'")  # as the client counts
 
 
@@ -117,7 +146,7 @@ def test_memory_that_is_collated_into_again_does_not_change_answers_given_before
             return {"y": batch["x"]}
 
     slab = np.zeros(64, np.float32)
-    results, body, _ = execute(
+    results, body, _, _ = execute(
         Same(),
         batch_of(floats([1], [2]), floats([3], [4])),
         max_rows=2,
@@ -155,7 +184,7 @@ def test_a_broken_device_ends_the_worker_instead_of_failing_every_request_to_com
 
 
 def test_times_are_told() -> None:
-    _, _, took = execute(Doubler(), batch_of(floats([1])), 8)
+    _, _, took, _ = execute(Doubler(), batch_of(floats([1])), 8)
     assert min(took.collate_ns, took.infer_ns, took.split_ns) > 0
 
 

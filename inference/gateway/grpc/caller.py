@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 
 from inference.errors import BadInput, Busy, MissingKey, SlowClient, SwitchyardError
-from inference.gateway.dataplane import Call
 from inference.gateway.errors import status_of
+from inference.gateway.flight import Call
 from inference.gateway.headers import RequestIds, child_trace, make_call, timeout_of
 from inference.spec import ApiKey
 
@@ -57,9 +57,9 @@ class Caller:
         self.arrived_s = monotonic()
         return body
 
-    def call(self, version: str, arrived_s: float) -> Call:
+    def call(self, version: str) -> Call:
         """What the data plane wants to know besides the tensors. Raises BadInput."""
-        call = make_call(self.headers, self.known(), version, arrived_s)
+        call = make_call(self.headers, self.known(), version)
         call.timeout_s = self.timeout_s()
         return call
 

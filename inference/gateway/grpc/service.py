@@ -14,8 +14,9 @@ from inference import __version__
 from inference.config import Config
 from inference.errors import Busy, NotFound, SwitchyardError
 from inference.gateway.catalog import SERVER, describe_model
-from inference.gateway.dataplane import Answer, Dataplane
+from inference.gateway.dataplane import Dataplane
 from inference.gateway.errors import Internal
+from inference.gateway.flight import Answer
 from inference.gateway.grpc.caller import Caller, Context
 from inference.gateway.grpc.extensions import Extensions
 from inference.gateway.grpc.stream import InferStream
@@ -151,11 +152,11 @@ class Service(grpc.GenericRpcHandler):
                 message = parse(pb.ModelInferRequest, body)
                 model = message.model_name
                 request = to_request(message)
-                call = caller.call(message.model_version, arrived_s)
+                call = caller.call(message.model_version)
             except SwitchyardError as error:
                 self.dataplane.refused(model, error)
                 raise
-            answer = await self.dataplane.infer(request, call)
+            answer = await self.dataplane.infer(request, call, arrived_s)
             return to_message(answer.response, request), answer
         finally:
             self.buffered_bytes -= len(body)

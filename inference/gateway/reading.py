@@ -1,0 +1,143 @@
+"""Bytes of one connection to requests: the parser, and what a client may make us hold until a request is whole."""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import httptools
+
+from inference.config import Config
+from inference.errors import BadInput, Busy, SwitchyardError
+from inference.gateway.compression import Inflater, open_inflater
+from inference.gateway.exchange import Head, Request
+from inference.gateway.heads import check_body_size, check_head, check_head_size, expects_continue
+from inference.gateway.known_heads import END
+
+if TYPE_CHECKING:
+    from inference.gateway.http import Connection
+
+BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
+
+
+class Reader:
+    """Gives the connection each request when it is whole, or the error for which it reads no more."""
+
+    def __init__(self, connection: "Connection"):
+        self.connection = connection
+        self.server = connection.server
+        self.parser = httptools.HttpRequestParser(self)
+        self.head: Head | None = None  # of the request whose bytes are coming in
+        self.head_done = False
+        self.head_bytes = 0  # of what the parser has named
+        self.header_lines = 0
+        self.raw = b""  # all bytes of the head, where they came in one piece that began with it
+        self.fed_bytes = 0  # to the parser, since it began a message, ended a head or named a part of a body
+        self.body_parts: list[bytes] = []
+        self.body_bytes = 0  # inflated
+        self.inflater: Inflater | None = None  # of a body that comes compressed
+
+    def feed(self, data: bytes) -> None:
+        if self.head is None:
+            end = data.find(END)
+            self.raw = data[: end + len(END)] if end >= 0 else b""
+        self.fed_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # We stay with HTTP/1.1: the request is answered as it is, what follows would be another protocol.
+            self.connection.stop_reading_after_last()
+        except httptools.HttpParserInvalidURLError:
+            self.refuse(BadInput("The request target is not a valid URL."))
+        except httptools.HttpParserError as error:
+            self.refuse(BadInput(f"This is not HTTP/1.1 as it should be: {error}."))
+        else:
+            if self.head is not None:
+                # A name or value that has not ended, of the head or of a trailer, is known to the parser alone: count
+                # all that came since the message began, or since the last of its body.
+                self.guard(check_head_size, self.fed_bytes)
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        self.head = Head()
+        self.head_done = False
+        self.head_bytes = self.header_lines = self.fed_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        if self.head is not None:
+            self.head.url += url
+            self.head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head is not None and not self.head_done:  # trailers of a chunked body are not headers
+            self.head.add_header(name.lower(), value)
+            self.header_lines += 1
+            self.head_bytes += len(name) + len(value) + 4
+
+    def on_headers_complete(self) -> None:
+        head = self.head
+        if head is None or self.connection.lingering_since_s:
+            return
+        self.head_done, self.fed_bytes = True, 0
+        head.method = self.parser.get_method()
+        head.http_1_0 = self.parser.get_http_version() == "1.0"
+        try:
+            check_head(head, self.head_bytes, self.server.config)
+            coding = head.headers.get(b"content-encoding")
+            self.inflater = None if coding is None else open_inflater(coding)
+            self.server.application.admit(head)
+        except SwitchyardError as error:
+            self.refuse(error)
+            return
+        self.connection.since_s = monotonic()
+        if expects_continue(head):
+            self.connection.invite()
+
+    def on_body(self, part: bytes) -> None:
+        if self.head is None or self.connection.lingering_since_s:
+            return
+        self.fed_bytes = 0
+        if self.inflater is not None:
+            try:
+                part = self.inflater.feed(part, self.server.config.max_body_bytes + 1 - self.body_bytes)
+            except SwitchyardError as error:
+                self.refuse(error)
+                return
+        self.body_bytes += len(part)
+        self.server.buffered_bytes += len(part)
+        self.body_parts.append(part)
+        self.guard(check_body_size, self.body_bytes)
+        if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
+            self.refuse(Busy("Too many large bodies are coming in at once; try again soon."))
+
+    def on_message_complete(self) -> None:
+        head = self.head
+        if head is None or self.connection.lingering_since_s:
+            return
+        if self.inflater is not None and self.body_parts and not self.inflater.done:
+            self.refuse(BadInput("The compressed body ends before its stream does."))
+            return
+        parts = self.body_parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.body_parts, self.body_bytes = [], 0  # counted until it is answered
+        head.keep_alive = self.parser.should_keep_alive()
+        self.head = None
+        if self.raw:
+            self.server.known_heads.learn(self.raw, head, self.header_lines)
+            self.raw = b""  # what follows in the same piece is another head
+        self.connection.take(Request(head, body, monotonic()))
+
+    # Limits
+
+    def guard(self, check: Callable[[int, Config], None], size_bytes: int) -> None:
+        try:
+            check(size_bytes, self.server.config)
+        except SwitchyardError as error:
+            self.refuse(error)
+
+    def refuse(self, error: SwitchyardError) -> None:
+        self.connection.refuse(error)
+
+    def drop_body(self) -> None:
+        self.server.buffered_bytes -= self.body_bytes
+        self.body_parts, self.body_bytes = [], 0
