@@ -28,7 +28,7 @@ Gains = tuple[tuple[float, ...], tuple[float, ...]]  # of a control's failure, o
 
 GRID = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 # Not equal: 1.25 needs thousands of failures and 30 few whatever its share, so both can wait for theirs.
-SHARES = (0.04, 0.08, 0.22, 0.25, 0.13, 0.23, 0.05)
+SHARES = (0.02, 0.05, 0.15, 0.28, 0.22, 0.23, 0.05)
 
 
 def theta(weight: float, ratio: float) -> float:

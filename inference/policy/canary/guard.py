@@ -12,12 +12,12 @@ from msgspec import Struct
 from inference.policy.canary.absolute import UNDER, AbsoluteTest, absolute_test
 from inference.policy.canary.errors import FailureTest, failure_test
 from inference.policy.canary.keys import KeysSeen
-from inference.policy.canary.latency import FASTER, SLOWER, LatencyTest, latency_test
+from inference.policy.canary.latency import LatencyTest, latency_test
 from inference.policy.canary.rules import RATIOS, Metric, Rule
 from inference.policy.canary.thresholds import Thresholds
 from inference.policy.canary.wealth import comparable, log_sum_exp
 
-RESERVE = 0.1  # the first step pays for it with ln(1/0.9): a fifth of a failure at ten times the errors
+RESERVE = 0.05  # the first step pays for it with ln(1/0.95): a tenth of a failure at ten times the errors
 NO_WORSE = (1.0, 0.8)  # what promotion bets on: as many failures as tolerated, or fewer
 
 Test = FailureTest | LatencyTest | AbsoluteTest
@@ -109,8 +109,8 @@ class Guard(Struct):
         if other.rule != self.rule:
             raise ValueError(f"Guard {other.rule.name} cannot be merged into {self.rule.name}: their rules differ.")
         mine, theirs = thresholds_of(self.whole), thresholds_of(other.whole)
-        if theirs is not None and (mine is None or len(mine.at_s) != len(theirs.at_s)):
-            raise ValueError(f"Guard {self.rule.name}: the other side has thresholds of another number. Begin anew.")
+        if theirs is not None and (mine is None or cells_of(self.whole) != cells_of(other.whole)):
+            raise ValueError(f"Guard {self.rule.name}: the other side has other thresholds. Take a new part.")
         common = len(self.keys.held & other.keys.held) if self.keys and other.keys else 0
         if common:
             raise ValueError(f"{common} keys were counted on both sides. Send a key's outcomes to one place.")
@@ -160,7 +160,7 @@ def tell(test: Test, rule: Rule, outcome: Outcome) -> None:
 def fresh_test(rule: Rule, thresholds: Thresholds | None) -> Test | None:
     """The rollback's test of a guard, with nothing seen; None for latency without thresholds."""
     if rule.metric is Metric.LATENCY:
-        return latency_test(thresholds, rule.limit, SLOWER) if thresholds is not None else None
+        return latency_test(thresholds, rule.limit) if thresholds is not None else None
     if rule.metric in RATIOS:
         return failure_test(rule.limit)
     return absolute_test(rule.bad_share)
@@ -173,13 +173,17 @@ def mirror_test(rule: Rule, thresholds: Thresholds | None) -> Test | None:
     if rule.excluded is None:
         return None
     if rule.metric is Metric.LATENCY:
-        return latency_test(thresholds, rule.excluded, FASTER) if thresholds is not None else None
+        return latency_test(thresholds, rule.excluded, slower=False) if thresholds is not None else None
     grid = tuple(step * rule.limit / rule.excluded for step in NO_WORSE)
     return failure_test(rule.excluded, grid, (0.5, 0.5))
 
 
 def thresholds_of(test: Test | None) -> Thresholds | None:
     return test.thresholds if isinstance(test, LatencyTest) else None
+
+
+def cells_of(test: Test | None) -> int:
+    return len(test.wealth.logs) if test is not None else 0
 
 
 def units_of(test: Test | None) -> tuple[int, int]:

@@ -12,8 +12,8 @@ from itertools import pairwise
 from msgspec import Struct
 
 from inference.policy.canary.errors import GRID, SHARES, gains_of, theta
-from inference.policy.canary.latency import SLOWER
 from inference.policy.canary.latency import gains_of as latency_gains_of
+from inference.policy.canary.latency import shares_of
 from inference.policy.canary.thresholds import Thresholds
 from inference.policy.canary.wealth import comparable
 
@@ -68,16 +68,15 @@ def latencies_to_detect(
     if not comparable(weight) or not control_s or not 0.0 < slowdown < math.inf:
         return NEVER
     control, canary = spread(control_s, thresholds, 1.0), spread(control_s, thresholds, slowdown)
-    gains = latency_gains_of(weight, thresholds.above, SLOWER)
-    cells = len(thresholds.at_s) * len(SLOWER)
+    gains = latency_gains_of(weight, thresholds.above)
     walks = []
-    for cell in range(cells):
+    for cell, log_share in enumerate(shares_of(thresholds.above)):
         steps = [
             (chance * share, gains[arm][bucket][cell])
             for arm, (chance, shares) in enumerate(((1.0 - weight, control), (weight, canary)))
             for bucket, share in enumerate(shares)
         ]
-        walks.append(walk(steps, math.log(cells / alpha)))
+        walks.append(walk(steps, -log_share - math.log(alpha)))
     both = soonest(walks)
     return Passage(both.p50 * weight, both.p95 * weight)
 

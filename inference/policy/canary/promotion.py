@@ -1,9 +1,9 @@
 """What ADVANCE still wants: evidence that the canary is not as much worse as the rollout must exclude.
 
 The mirror of the rollback's question. Against the null "the canary fails at least `excluded` times as often" the test
-of failures bets on ratios that are tolerated; against "its latencies, divided by `excluded`, are still no smaller than the
-control's" the latency test bets on less slow answers. Silence proves nothing: a rollout with too little traffic is told
-how many units it has of about how many it takes.
+of failures bets on ratios that are tolerated; against "its latencies, divided by `excluded`, are still no smaller than
+the control's" the latency test bets on less slow answers. Silence proves nothing: a rollout with too little traffic is
+told how many units it has of about how many it takes.
 
 Where failures are rare, a comparison of failures may never end. An objective (SLO) then speaks for the canary too: one
 that is under it harms nobody. Being bad means both, so the mean of the two e-values is one against "bad".
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from inference.policy.canary.absolute import AbsoluteTest, gains_of
 from inference.policy.canary.errors import FailureTest, theta
 from inference.policy.canary.guard import Guard
-from inference.policy.canary.latency import LatencyTest
+from inference.policy.canary.latency import LatencyTest, shares_of
 from inference.policy.canary.rules import Metric
 from inference.policy.canary.verdict import Wanting
 from inference.policy.canary.wealth import comparable, log_sum_exp
@@ -81,7 +81,8 @@ def requests_needed(under: AbsoluteTest, needed: float) -> int | None:
 def latencies_needed(mirror: LatencyTest, needed: float) -> int | None:
     """About how many canary latencies it takes at the pace so far; None with too few, or while nothing is gained."""
     cells = len(mirror.wealth.logs)
-    best = max(mirror.wealth.logs) + math.log(cells)
+    shares = shares_of(mirror.thresholds.above, mirror.slower)
+    best = max(log - share for log, share in zip(mirror.wealth.logs, shares, strict=True))
     if mirror.canary < ENOUGH_TO_TELL or best <= 0.0:
         return None
     return math.ceil(mirror.canary * (needed + math.log(cells)) / best)

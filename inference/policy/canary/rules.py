@@ -25,11 +25,11 @@ class Metric(str, Enum):
 RATIOS = {Metric.ERROR_RATE, Metric.LATENCY, Metric.INVALID_OUTPUT}
 # Failures get most: there are few of them, and each one of a broken canary is somebody's lost request.
 PARTS = {
-    Metric.ERROR_RATE: 12,
+    Metric.ERROR_RATE: 13,
     Metric.LATENCY: 5,
     Metric.SLO_ERROR_RATE: 1,
     Metric.SLO_LATENCY: 1,
-    Metric.INVALID_OUTPUT: 2,
+    Metric.INVALID_OUTPUT: 1,
 }
 # What ADVANCE must exclude, as a multiple of what is tolerated. Invalid outputs are too rare to wait for.
 EXCLUDED = {Metric.ERROR_RATE: 2.0, Metric.LATENCY: 1.25}

@@ -6,13 +6,12 @@ the validity of the test; how well they fit decides how fast it is.
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 from msgspec import Struct
 
 from inference.sketch import GAMMA, value_of
 
-QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 ENOUGH = 1000  # control latencies; with fewer the 0.99 quantile rests on less than ten
 
 
@@ -27,11 +26,6 @@ class Thresholds(Struct, frozen=True):
         """The one threshold that is nearest to this quantile of the control."""
         place = min(range(len(self.above)), key=lambda place: abs(self.above[place] - (1.0 - quantile)))
         return Thresholds(self.at_s[place : place + 1], self.above[place : place + 1], self.seen)
-
-    def buckets(self) -> tuple[float, ...]:
-        """The control's share in each bucket, fastest first."""
-        edges = (1.0, *self.above, 0.0)
-        return tuple(upper - lower for upper, lower in pairwise(edges))
 
 
 def freeze(
@@ -69,7 +63,9 @@ def rank(quantile: float, count: int) -> int:
 
 
 def thresholds(at_s: Sequence[float], below: Sequence[int], total: int) -> Thresholds:
-    """`above` is estimated with half a latency on either side, so that no share is 0 or 1."""
+    """`above` is estimated with half a latency on either side, so no share is 0 or 1. Raises ValueError for none."""
+    if not at_s:
+        raise ValueError("Freeze at least one quantile; without a threshold latencies cannot be told apart.")
     above = tuple((total - count + 0.5) / (total + 1.0) for count in below)
     return Thresholds(tuple(at_s), above, total)
 
