@@ -11,6 +11,7 @@ import msgspec
 from console.lib.errors import Invalid
 from inference import spec
 from inference.errors import BadDocument
+from inference.policy.acceleration import check_acceleration
 from inference.policy.units import check_units
 
 NAME = "version.json"
@@ -97,6 +98,7 @@ def check_plan(plan: Plan, declared: Declared | None) -> None:
             raise BadVersionFile(f"{tensor.name!r} has shape {list(tensor.shape)}: axis 0 is the batch, always -1.")
     try:
         check_units(as_version(plan))
+        check_acceleration(as_version(plan))
     except BadDocument as error:
         raise BadVersionFile(str(error)) from error
 

@@ -13,7 +13,7 @@ import zstandard
 from inference.errors import BadInput, UnsupportedFeature
 
 MIN_BYTES = 4_096  # an answer below it fits into a few packets anyway
-IN_PLACE_BYTES = 128 * 1024  # above, an answer is compressed in a thread: others must not wait for it
+IN_PLACE_BYTES = 64 * 1024  # above, an answer is compressed in a thread: others must not wait for it
 LEVEL = 1  # the network is seldom so slow that more would be won than lost
 MAX_WINDOW_BYTES = 8 * 1024 * 1024  # what every zstd decoder has to take, and no more
 SLICE_BYTES = 1_024  # of a zstd stream at a time: it grows by 32 MB at most, for 4 bytes can stand for 128 KB

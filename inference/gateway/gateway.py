@@ -92,11 +92,11 @@ class Gateway:
         self.http = HttpServer(self.rest, config, certificate)
         self.grpc = make_grpc(self.dataplane, self.statistics, self.repository, config, certificate)
         self.reporter = Reporter(config.redis_url)
-        self.generations: dict[str, tuple[str, int]] | None = None  # None: to be made anew
         self.tasks: list[asyncio.Task[None]] = []
 
     async def start(self, host: str, port: int, reuse_port: bool = False) -> int:
         """Load the last good documents, link, listen; returns the port of HTTP. Raises OSError when one is taken."""
+        gc.disable()  # of ten thousand documents nothing is garbage, and looking for it takes four times the reading
         self.feed.load()
         self.tables.load(self.feed.documents)
         parts = {"feed": lambda: self.feed.run(self.on_change), "reporter": self.reporter.run,
@@ -109,6 +109,7 @@ class Gateway:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        gc.enable()
         return port
 
     async def wait_for_links(self) -> None:
@@ -120,7 +121,6 @@ class Gateway:
             await asyncio.sleep(0.01)
 
     def on_change(self, kind: str, key: str) -> None:
-        self.generations = None
         self.tables.apply(self.feed.documents, kind, key)
 
     async def report_seconds(self) -> None:
@@ -131,8 +131,6 @@ class Gateway:
 
     def end_second(self, second: int) -> None:
         self.reporter.telemetry(self.telemetry.end_second(second, self.dispatcher.waiting, self.dataplane.running))
-        if self.generations is None:
-            self.generations = self.feed.documents.generations()
         self.reporter.gateway(
             GatewayStatus(
                 id=self.name,
@@ -142,7 +140,7 @@ class Gateway:
                 processes=self.processes,
                 feed_revision=self.feed.revision,
                 connected=self.feed.connected,
-                generations=self.generations,
+                generations=self.feed.generations,
             )
         )
 

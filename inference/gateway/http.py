@@ -92,6 +92,7 @@ class Connection(asyncio.Protocol):
             end = data.find(END) + len(END)
             head = self.server.known_heads.find(data[:end])
             if head is not None and len(data) == end + head.body_bytes and self.readmit(head, data[:end]):
+                reader.head_done = True
                 self.server.buffered_bytes += head.body_bytes
                 self.take(Request(head, data[end:], self.since_s))
                 return

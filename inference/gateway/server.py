@@ -13,6 +13,7 @@ from inference.gateway.known_heads import KnownHeads
 from inference.gateway.timeouts import sweep
 
 SHUTDOWN_S = 1.0  # for a TLS client to answer our goodbye
+SWEEP_CHUNK = 500  # connections looked at in one turn of the loop
 DRAIN_IDLE_S = 1.0  # a client that has just read an answer may be writing its next request
 
 
@@ -57,9 +58,15 @@ class HttpServer:
             self.set_date()
             if self.certificate is not None:
                 self.certificate.refresh()
-            now_s = monotonic()
-            for connection in tuple(self.connections):
-                sweep(connection, now_s)
+            await self.sweep_all()
+
+    async def sweep_all(self) -> None:
+        """Some at a time, and requests between: all of ten thousand at once would hold them up for milliseconds."""
+        for number, connection in enumerate(tuple(self.connections)):
+            if number % SWEEP_CHUNK == SWEEP_CHUNK - 1:
+                await asyncio.sleep(0)
+            if connection in self.connections:  # still
+                sweep(connection, monotonic())
 
     def set_date(self) -> None:
         self.date = f"date: {formatdate(time(), usegmt=True)}\r\n".encode()

@@ -116,7 +116,9 @@ class Tables:
         if spec is None:
             self.dispatcher.telemetry.forget(model)
             return
-        for version in spec.versions:  # a changed batch or queue policy holds from now on
+        # A changed batch or queue policy holds from now on. A model that nobody called and nothing runs has no queues,
+        # and gets none for being changed: of ten thousand most are idle.
+        for version in spec.versions if model in self.dispatcher.queues else ():
             try:
                 for unit in version.units:
                     self.dispatcher.queue_for(model, version, unit)

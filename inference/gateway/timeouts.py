@@ -18,7 +18,9 @@ def sweep(connection: Connection, now_s: float) -> None:
             connection.abort()
     elif connection.reader.head is None:
         # A new connection that never says anything is a slow head; later silence is keep-alive.
-        if now_s - connection.since_s > config.idle_timeout_s:
+        if now_s - connection.since_s > (
+            config.idle_timeout_s if connection.reader.head_done else config.header_timeout_s
+        ):
             if connection.transport.is_closing():  # it does not take the end of its last answer
                 connection.abort()
             connection.transport.close()

@@ -85,7 +85,7 @@ def write_graph(original: SafetensorsRuntime, signature: Signature, path: Path) 
         return tuple(answer[spec.name] for spec in signature.outputs)
 
     batch = random_batch(signature, 2, 5, np.random.default_rng(0))
-    write_onnx(ByPosition(original.model, call), [torch.from_numpy(batch[name]) for name in names], signature, path)
+    write_onnx(ByPosition(original.module, call), [torch.from_numpy(batch[name]) for name in names], signature, path)
 
 
 def write_onnx(module: ByPosition, example: list[torch.Tensor], signature: Signature, path: Path) -> None:

@@ -46,6 +46,12 @@ class Runtime(Protocol):
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]: ...
 
 
+class TorchRuntime(Runtime, Protocol):
+    """One with `uses_torch`."""
+
+    module: Any  # the torch.nn.Module that `run` calls: acceleration casts its weights and compiles it
+
+
 def get_runtime(format: Format) -> type[Runtime]:
     module, _, name = RUNTIMES[format].partition(":")
     return getattr(import_module(module), name)

@@ -36,7 +36,7 @@ class SafetensorsRuntime:
     runs_code: ClassVar[bool] = False
 
     def __init__(self, model: torch.nn.Module, signature: Signature):
-        self.model = model
+        self.module = model
         self.names = [spec.name for spec in signature.outputs]
         self.floats = {spec.name for spec in signature.inputs if spec.datatype in ("FP16", "BF16", "FP32", "FP64")}
         self.extra = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
@@ -66,8 +66,8 @@ class SafetensorsRuntime:
 
     def run(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         for name in self.floats:
-            inputs[name] = inputs[name].to(self.model.dtype)
-        answer = self.model(**inputs, **self.extra, return_dict=True)
+            inputs[name] = inputs[name].to(self.module.dtype)
+        answer = self.module(**inputs, **self.extra, return_dict=True)
         return {name: answer[name] for name in self.names}
 
 

@@ -22,20 +22,19 @@ def check_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def to_torch(values: np.ndarray | torch.Tensor, datatype: str, device: torch.device) -> torch.Tensor:
-    """On `device` with the datatype's own type. On the CPU it shares memory with `values` where those are writable."""
-    if isinstance(values, torch.Tensor):
-        return values.to(device, TORCH_TYPES[datatype])
+def from_numpy(values: np.ndarray, datatype: str) -> torch.Tensor:
+    """On the CPU with the datatype's own type. It shares memory with `values` where those are writable."""
     if not values.flags.writeable or not values.flags.c_contiguous:
         values = np.array(values)  # a model may work in place: never on bytes that a client sent
     if datatype == "BF16":
-        tensor = torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
-    else:
-        tensor = torch.from_numpy(values)
-    if device.type == "cuda":
-        # Only from pinned memory does the copy run beside the kernels of the batch before.
-        return tensor.pin_memory().to(device, TORCH_TYPES[datatype], non_blocking=True)
-    return tensor.to(TORCH_TYPES[datatype])
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values).to(TORCH_TYPES[datatype])
+
+
+def to_torch(values: np.ndarray | torch.Tensor, datatype: str, device: torch.device) -> torch.Tensor:
+    """On `device` with the datatype's own type, once whatever runs on its current stream is done."""
+    tensor = values if isinstance(values, torch.Tensor) else from_numpy(values, datatype)
+    return tensor.to(device, TORCH_TYPES[datatype])
 
 
 def to_numpy(tensors: Mapping[str, tuple[torch.Tensor, str]]) -> dict[str, np.ndarray]:

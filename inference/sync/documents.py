@@ -47,11 +47,7 @@ class Documents(Struct, frozen=True):
 
     def generations(self) -> dict[str, tuple[str, int]]:
         """`"spec/minilm" → (epoch, generation)` of all that the console wrote: a gateway's acknowledgement."""
-        return {
-            f"{kind}/{key}": (document.epoch, document.generation)  # type: ignore[attr-defined]
-            for kind, key, document in self
-            if kind in spec.KINDS and kind != "hint"
-        }
+        return generations_of(self)
 
     def __iter__(self) -> Iterator[Change]:
         if self.keys is not None:
@@ -61,6 +57,14 @@ class Documents(Struct, frozen=True):
                 yield kind, key, document
         for (kind, key), document in self.tombstones.items():
             yield kind, key, document
+
+
+def generations_of(changes: Iterable[Change]) -> dict[str, tuple[str, int]]:
+    return {
+        f"{kind}/{key}": (document.epoch, document.generation)  # type: ignore[attr-defined]
+        for kind, key, document in changes
+        if kind in spec.KINDS and kind != "hint"
+    }
 
 
 def is_newer(kind: str, document: Document, held: Document | None) -> bool:

@@ -1,14 +1,16 @@
 """The node's last good documents: `<folder>/<kind>/<key>.json`, from which any program starts with Redis away.
 
 Each file is written whole (temporary file, fsync, rename), under a lock that all programs of the node share, and never
-over a newer one. A file that cannot be read is set aside as `<key>.json.bad`, said, and does not stop the start.
+over a newer one. Its name goes into the folder's journal, from which followers hear of it: whoever puts files
+there by other means restarts what should read them. A file that cannot be read is set aside as `<key>.json.bad`, said,
+and does not stop the start.
 """
 
 import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -16,6 +18,7 @@ from inference.errors import BadDocument
 from inference.log import get_log
 from inference.spec import Document, encode
 from inference.sync.documents import KINDS, Change, is_newer, read_document
+from inference.sync.journal import Journal, Place
 
 log = get_log()
 
@@ -25,27 +28,48 @@ Stamp = tuple[int, int, int]  # modification time, size, inode: another file by 
 class DocumentFolder:
     def __init__(self, folder: Path):
         self.folder = folder
-        self.seen: dict[Path, Stamp] = {}
+        self.journal = Journal(folder / ".journal")
+        self.seen: dict[tuple[str, str], Stamp] = {}  # (kind, name of the file)
 
     def load(self) -> list[Change]:
         """Every readable document. Later calls of `changes` tell what came after."""
         self.seen = {}
-        return self.changes()
+        self.noted()
+        return self.look(list_files(self.folder))
 
     def changes(self) -> list[Change]:
         """Documents written since the last look, by whichever program."""
+        noted = self.noted()
+        if noted is None:
+            return self.look(list_files(self.folder))
+        ours = [(kind, name) for kind, name in noted if kind in KINDS and name.endswith(".json") and "/" not in name]
+        return self.look((kind, name, self.folder / kind / name) for kind, name in ours)
+
+    def noted(self) -> list[Place] | None:
+        """Under the lock: a document is noted before it is written, and now nobody is between the two."""
+        try:
+            with self.locked(fcntl.LOCK_SH):
+                self.journal.start()
+                return self.journal.read()
+        except OSError:  # no folder yet, or not ours to write
+            return None
+
+    def look(self, files: Iterable[tuple[str, str, Path | str]]) -> list[Change]:
         found = []
-        for kind in KINDS:
-            for path, stamp in list_files(self.folder / kind):
-                if self.seen.get(path) != stamp:
-                    self.seen[path] = stamp
-                    if (document := self.read(kind, path)) is not None:
-                        found.append((kind, key_of_file(path), document))
+        for kind, name, path in files:
+            try:
+                stamp = stamp_of(os.stat(path))  # noqa: PTH116 -- ten thousand Paths cost more than the look
+            except OSError:
+                continue
+            if self.seen.get((kind, name)) != stamp:
+                self.seen[kind, name] = stamp
+                if (document := self.read(kind, Path(path))) is not None:
+                    found.append((kind, key_of_file(name), document))
         return found
 
     def read(self, kind: str, path: Path) -> Document | None:
         try:
-            return read_document(kind, key_of_file(path), path.read_bytes())
+            return read_document(kind, key_of_file(path.name), path.read_bytes())
         except FileNotFoundError:
             return None
         except (BadDocument, OSError) as error:
@@ -63,39 +87,37 @@ class DocumentFolder:
             held = self.read(kind, path) if path.exists() else None
             newer = is_newer(kind, document, held)
             if newer:
+                self.journal.note(kind, path.name)
                 write_atomically(path, encode(document))
             if newer or not is_newer(kind, held, document):  # type: ignore[arg-type]
-                self.seen[path] = stamp_of(path.stat())  # ours: no news for us at the next look
+                self.seen[kind, path.name] = stamp_of(path.stat())  # ours: no news for us at the next look
         return newer
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, how: int = fcntl.LOCK_EX) -> Iterator[None]:
         with (self.folder / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it when the file closes, however we end
+            fcntl.flock(file, how)  # the kernel releases it when the file closes, however we end
             yield
 
 
-def list_files(folder: Path) -> list[tuple[Path, Stamp]]:
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(".json"):
-                    with contextlib.suppress(FileNotFoundError):
-                        found.append((Path(entry.path), stamp_of(entry.stat())))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        log.warning("documents_unreadable", folder=str(folder), error=str(error))
-    return found
+def list_files(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Kind, name and path of each document."""
+    for kind in KINDS:
+        try:
+            with os.scandir(folder / kind) as entries:
+                yield from [(kind, entry.name, entry.path) for entry in entries if entry.name.endswith(".json")]
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            log.warning("documents_unreadable", folder=str(folder / kind), error=str(error))
 
 
 def stamp_of(stat: os.stat_result) -> Stamp:
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def key_of_file(path: Path) -> str:
-    return unquote(path.name.removesuffix(".json"))
+def key_of_file(name: str) -> str:
+    return unquote(name.removesuffix(".json"))
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:

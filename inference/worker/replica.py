@@ -23,6 +23,7 @@ from inference.transport.tls import server_context
 from inference.worker.buffers import PinnedBuffers
 from inference.worker.collate import new_array
 from inference.worker.failures import DeviceLost
+from inference.worker.heap import keep_freed_memory
 from inference.worker.load import materialise
 from inference.worker.loop import Loop
 from inference.worker.stop import Stop
@@ -115,6 +116,9 @@ def load(job: Job, unit: Unit, loop: Loop) -> Pipeline:
     """Artifact, model, warm-up. Runs in the main thread, beside the heartbeat."""
     start = time.monotonic()
     loop.tell(ReplicaState.LOADING)
+    keep_freed_memory()
+    # What torch.compile makes is kept for the next replica; its own choice, /tmp, is shared with strangers.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(job.data) / "compiled"))
     pinned = materialise(job.version.artifact, Path(job.data) / "cache")
     pipeline = load_pipeline(job.version, unit, pinned.folder, job.device, job.threads)
     loop.tell(ReplicaState.WARMING)

@@ -44,20 +44,21 @@ def test_a_compressed_request_is_the_same_request(shared: Any, coding: str) -> N
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("rows", [400, 4000])
+@pytest.mark.parametrize("rows", [400, 2000])
 def test_a_large_answer_is_compressed_for_who_asks(shared: Any, coding: str, rows: int) -> None:
     values = [0.12345679, 0.2345679, 0.3456789, 0.7] * rows  # a float32 comes back as the shortest number that means it
     connection = http.client.HTTPConnection(shared.host, shared.port, timeout=20)
     headers = {"Authorization": "Bearer sy_testtest_all", "Accept-Encoding": coding}
     connection.request("POST", "/v2/models/linear/infer", body_of(values), headers)
     answer = connection.getresponse()
-    body = CODINGS[coding][1](answer.read())
+    raw = answer.read()
     connection.close()
     assert (answer.status, answer.headers["content-encoding"], answer.headers["vary"]) == (
         200, coding, "accept-encoding",
     )  # fmt: skip
+    body = CODINGS[coding][1](raw)
     assert json.loads(body)["outputs"][0]["data"] == values
-    assert (len(body) > IN_PLACE_BYTES) is (rows == 4000), "one in place, one in a thread"
+    assert (len(body) > IN_PLACE_BYTES) is (rows == 2000), "one in place, one in a thread"
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0, *;q=0"])

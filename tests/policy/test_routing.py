@@ -1,7 +1,12 @@
+from itertools import pairwise
+from math import inf, nan
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inference.errors import NotReady, VersionNotFound
-from inference.policy.routing import Facts, choose_version, prepare
+from inference.policy.routing import Facts, choose_version, mix_salt, prepare, sticky_point
 from inference.spec import (
     Artifact,
     Assignment,
@@ -129,3 +134,64 @@ def test_another_salt_deals_the_keys_anew() -> None:
 
     changed = sum(a != b for a, b in zip(places(first), places(second), strict=True))
     assert 120 < changed < 280
+
+
+def three(canary: float, older: float, **fields: object) -> tuple[ModelSpec, Effective]:
+    """Version 3 is the canary of stable 1, while 2 still answers for some."""
+    plan = RolloutPlan(id="r", stable=1, canary=3, steps=(Step(percent=50, bake_s=1),))
+    spec = model((1, 100), rollout=plan, traffic={"assignment": Assignment.KEY})
+    return spec, effective((1, 100 - canary - older), (2, older), (3, canary), salt="s", **fields)
+
+
+def test_a_canary_takes_from_stable_and_moves_nobody_between_the_others() -> None:
+    keys = [Facts(canary_key=f"user-{number}") for number in range(2_000)]
+    tables = [prepare(*three(percent, 20)) for percent in (0, 1, 10, 40, 80)]
+    for before, after in pairwise(tables):
+        for key in keys:
+            old, new = choose_version(before, key, 0.0).version, choose_version(after, key, 0.0).version
+            assert old == new or (old, new) == (1, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    weights=st.lists(st.one_of(st.floats(), st.sampled_from([0.0, 100.0, inf, nan, -5.0])), min_size=1, max_size=3),
+    u=st.floats(),
+)
+def test_only_a_version_with_a_positive_finite_weight_is_chosen(weights: list[float], u: float) -> None:
+    given_weights = list(enumerate(weights, start=1))
+    usable = {number for number, percent in given_weights if 0 < percent < inf}
+    table = prepare(model(*given_weights), None)
+    if not usable:
+        with pytest.raises(NotReady):
+            choose_version(table, Facts(), u)
+    else:
+        assert choose_version(table, Facts(), u).version in usable
+
+
+@pytest.mark.parametrize("percent, version", [(0.0, 1), (100.0, 2)])
+def test_no_weight_is_nobody_and_all_of_it_everybody(percent: float, version: int) -> None:
+    table = prepare(*rolling(percent))
+    chosen = {choose_version(table, Facts(canary_key=f"user-{number}"), 0.0).version for number in range(500)}
+    assert chosen == {version}
+
+
+@pytest.mark.parametrize("form", ["user-{}", "{:08x}-4b7e", "{}", "tenant/{}/a-rather-long-name-that-never-changes"])
+def test_shares_of_keys_are_the_weights_whatever_keys_look_like(form: str) -> None:
+    salt = mix_salt("canary-7")
+    points = sorted(sticky_point(salt, form.format(number)) for number in range(50_000))
+    for weight in (0.01, 0.1, 0.5, 0.9):
+        share = sum(point < weight for point in points) / len(points)
+        assert abs(share - weight) < 5 * (weight * (1 - weight) / len(points)) ** 0.5  # five standard deviations
+
+
+def test_users_of_one_canary_are_no_likelier_in_the_next() -> None:
+    first, second = mix_salt("one"), mix_salt("two")
+    keys = [f"user-{number}" for number in range(20_000)]
+    both = sum(sticky_point(first, key) < 0.1 and sticky_point(second, key) < 0.1 for key in keys) / len(keys)
+    assert abs(both - 0.01) < 0.005
+
+
+@given(st.text())
+@settings(max_examples=50, deadline=None)
+def test_any_text_is_a_key(key: str) -> None:
+    assert 0.0 <= sticky_point(mix_salt("s"), key) <= 1.0

@@ -14,7 +14,8 @@ import torch
 from inference.errors import BadDocument, ModelFailed
 from inference.policy.units import unit_signature
 from inference.processors.base import BadRow
-from inference.runtimes.pipeline import load_pipeline, narrow_bfloat16, widen_bfloat16
+from inference.runtimes.bfloat16 import narrow_bfloat16, widen_bfloat16
+from inference.runtimes.pipeline import load_pipeline
 from inference.runtimes.torch_tensors import DATATYPES, TORCH_TYPES, to_numpy, to_torch
 from inference.spec import Format, Signature, Stage, StageKind, TensorSpec, Unit, Version
 

@@ -18,10 +18,12 @@ def test_arrays_are_page_locked_and_of_the_asked_shape() -> None:
     assert torch.from_numpy(array).is_pinned()
 
 
-def test_a_name_keeps_its_memory_until_a_batch_is_larger() -> None:
+def test_a_name_has_two_arrays_in_turn_and_keeps_their_memory_until_a_batch_is_larger() -> None:
     buffers = PinnedBuffers()
-    first = buffers("x", (4,), np.dtype("<f4"))
+    first, second = (buffers("x", (4,), np.dtype("<f4")) for _ in range(2))
+    assert not np.shares_memory(first, second)
     assert np.shares_memory(first, buffers("x", (8,), np.dtype("<f4")))
+    assert np.shares_memory(second, buffers("x", (4,), np.dtype("<f4")))
     assert not np.shares_memory(first, buffers("x", (1000,), np.dtype("<f4")))
     assert not np.shares_memory(first, buffers("y", (4,), np.dtype("<f4")))
 

@@ -41,9 +41,7 @@ class Wanting(Struct, frozen=True, forbid_unknown_fields=True):
     need: int | None  # None: cannot be told yet, nothing of the kind has been seen
     log_e: float  # for "not as much worse"
     log_needed: float  # ln(1 / beta)
-    excluded_ratio: (
-        float  # what ADVANCE would exclude: the canary has this many times the control's failures or latency
-    )
+    excluded_ratio: float  # ADVANCE excludes a canary with this many times the control's failures or latency
 
     @property
     def met(self) -> bool:

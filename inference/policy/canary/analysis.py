@@ -1,0 +1,125 @@
+"""The analysis of one canary: every guard of its rollout on one stream of outcomes, and one verdict.
+
+Small, serialisable, and without clock or chance: the same outcomes in the same order give the same bits, and what two
+gateways saw apart merges. The controller owns one for each rollout; a gateway may own one a second and send it up.
+
+    analysis = begin(make_rules(plan.guards, plan.alpha, traffic.assignment))
+    analysis.begin_step(freeze_sketch(control_bins))       at each step, before its first outcome
+    analysis.observe(Outcome(canary=True, weight=0.1, failed=True))
+    analysis.verdict()
+
+ROLL_BACK stands once it was reached: evidence that comes later cannot take back that the limit was crossed.
+ADVANCE does not: it is given while the evidence for it holds.
+"""
+
+import math
+
+import msgspec
+from msgspec import Struct
+
+from inference.policy.canary.guard import Guard, Outcome, fresh_test, mirror_test, thresholds_of, units_of
+from inference.policy.canary.keys import KeysSeen
+from inference.policy.canary.promotion import want
+from inference.policy.canary.rules import Rules
+from inference.policy.canary.thresholds import Thresholds
+from inference.policy.canary.verdict import Evidence, Kind, Verdict, Wanting
+from inference.policy.canary.wealth import log_sum_exp
+
+
+class CanaryAnalysis(Struct):
+    rules: Rules
+    guards: list[Guard]
+    step: int = -1
+    log_e: float = 0.0  # of all guards, by their shares of alpha
+    log_peak: float = 0.0
+    stopped_by: str = ""  # the guard with the strongest case when the limit was crossed
+
+    def begin_step(self, thresholds: Thresholds | None = None) -> None:
+        """The weight is about to rise. `thresholds` are of the control before it; None keeps those of the last step."""
+        self.step += 1
+        for guard in self.guards:
+            guard.begin_step(thresholds)
+        self.settle()
+
+    def observe(self, outcome: Outcome) -> None:
+        """One outcome, in the order in which they were assigned."""
+        moved = False
+        for guard in self.guards:
+            moved |= guard.observe(outcome)
+        if moved:
+            self.settle()
+
+    def settle(self) -> None:
+        cases = [math.log(guard.rule.share) + guard.log_e for guard in self.guards]
+        self.log_e = log_sum_exp(cases) if cases else 0.0
+        self.log_peak = max(self.log_peak, self.log_e)
+        if not self.stopped_by and self.log_e >= self.rules.log_needed:
+            self.stopped_by = self.guards[cases.index(max(cases))].rule.name
+
+    def part(self) -> "CanaryAnalysis":
+        """An empty analysis of the same step, for what one gateway sees in its next second; `merge` takes it back."""
+        fresh = begin(self.rules)
+        for mine, theirs in zip(self.guards, fresh.guards, strict=True):
+            theirs.begin_step(thresholds_of(mine.whole))
+        fresh.step = self.step
+        return fresh
+
+    def merge(self, other: "CanaryAnalysis") -> None:
+        """Add a part that saw other outcomes of the same rollout.
+
+        Raises ValueError, and changes nothing, for other rules, another number of thresholds, or a key seen by both.
+        """
+        if other.rules != self.rules:
+            raise ValueError("These two analyses have different rules; only those of one rollout merge.")
+        pairs = list(zip(self.guards, other.guards, strict=True))
+        for mine, theirs in pairs:
+            mine.check_merge(theirs)
+        for mine, theirs in pairs:
+            mine.merge(theirs, same_step=self.step == other.step)
+        self.settle()
+
+    def verdict(self) -> Verdict:
+        evidence = tuple(self.evidence_of(guard) for guard in self.guards)
+        wanting = tuple(want(self.guards, self.rules.beta))
+        needed = self.rules.log_needed
+        if self.stopped_by:
+            return Verdict(Kind.ROLL_BACK, self.stopped_by, self.log_peak, needed, evidence, wanting)
+        short = [item for item in wanting if not item.met]
+        if short:
+            return Verdict(Kind.HOLD, min(short, key=progress).guard, self.log_e, needed, evidence, wanting)
+        return Verdict(Kind.ADVANCE, "", self.log_e, needed, evidence, wanting)
+
+    def evidence_of(self, guard: Guard) -> Evidence:
+        canary, control = units_of(guard.whole)
+        return Evidence(
+            guard=guard.rule.name,
+            log_e=guard.log_e,
+            log_peak=guard.log_peak,
+            log_needed=self.rules.log_needed - math.log(guard.rule.share),
+            p_value=min(1.0, math.exp(-guard.log_peak)),
+            canary_units=canary,
+            control_units=control,
+        )
+
+
+def progress(item: Wanting) -> float:
+    return item.log_e / item.log_needed
+
+
+def begin(rules: Rules) -> CanaryAnalysis:
+    """An analysis that has seen nothing. Call `begin_step` before the first outcome."""
+    guards = [
+        Guard(rule, fresh_test(rule, None), mirror_test(rule, None), keys=KeysSeen() if rules.sticky else None)
+        for rule in rules.guards
+    ]
+    return CanaryAnalysis(rules, guards)
+
+
+def dump(analysis: CanaryAnalysis) -> bytes:
+    """JSON; floats keep every bit."""
+    return msgspec.json.encode(analysis)
+
+
+def load(raw: bytes) -> CanaryAnalysis:
+    """The inverse of `dump`. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(raw, type=CanaryAnalysis)
