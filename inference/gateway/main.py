@@ -19,12 +19,14 @@ from inference.gateway.gateway import Gateway
 from inference.gateway.processes import Children, reserve_port
 from inference.gateway.report_line import ReportLine
 from inference.gateway.server import HttpServer
+from inference.heap import keep_freed_memory
 from inference.lifeline import watch_lifeline
 from inference.log import configure_log, get_log
 from inference.transport.tls import CA, client_context
 
 log = get_log()
 
+HEAP_BYTES = 64 * 1024 * 1024  # kept from request to request: a few large bodies and their answers
 OWN_FILES = 600  # sockets to replicas and Redis, files, the loop's own
 
 
@@ -44,6 +46,7 @@ def main(argv: list[str]) -> int:
     except BadSetting as error:
         raise SystemExit(f"gateway: {error}") from None
     configure_log("gateway", config.log_format, config.log_level)
+    keep_freed_memory(HEAP_BYTES)
     config = replace(config, max_connections=min(config.max_connections, raise_file_limit(config.max_connections)))
     if arguments.child is not None:
         return uvloop.run(run_child(config, arguments.child, arguments.report_fd))

@@ -12,6 +12,7 @@ from inference.config import Config
 from inference.drivers.base import Job
 from inference.drivers.run_files import RunFile, start_ticks
 from inference.errors import ArtifactError, BadDocument, SwitchyardError
+from inference.heap import keep_freed_memory
 from inference.log import get_log
 from inference.runtimes.pipeline import Pipeline, load_pipeline
 from inference.spec import Unit
@@ -23,7 +24,6 @@ from inference.transport.tls import server_context
 from inference.worker.buffers import PinnedBuffers
 from inference.worker.collate import new_array
 from inference.worker.failures import DeviceLost
-from inference.worker.heap import keep_freed_memory
 from inference.worker.load import materialise
 from inference.worker.loop import Loop
 from inference.worker.stop import Stop
@@ -32,6 +32,7 @@ from inference.worker.vitals import Vitals
 EXIT_DRAINED, EXIT_FAILED, EXIT_BAD_JOB, EXIT_BAD_ARTIFACT, EXIT_DEVICE_LOST = range(5)
 # One batch runs while the next lies ready. Whether a gateway uses the second is its choice (policy/batching).
 SLOTS = 2
+HEAP_BYTES = 256 * 1024 * 1024  # kept from batch to batch: the activations of a model of ordinary size
 
 log = get_log()
 
@@ -116,7 +117,7 @@ def load(job: Job, unit: Unit, loop: Loop) -> Pipeline:
     """Artifact, model, warm-up. Runs in the main thread, beside the heartbeat."""
     start = time.monotonic()
     loop.tell(ReplicaState.LOADING)
-    keep_freed_memory()
+    keep_freed_memory(HEAP_BYTES)
     # What torch.compile makes is kept for the next replica; its own choice, /tmp, is shared with strangers.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(job.data) / "compiled"))
     pinned = materialise(job.version.artifact, Path(job.data) / "cache")

@@ -8,7 +8,7 @@ import pytest
 
 FAULTS = """
 import resource, sys
-from inference.worker.heap import keep_freed_memory
+from inference.heap import keep_freed_memory
 import numpy as np
 
 def faults():
@@ -17,7 +17,7 @@ def faults():
 def batch():
     parts = [np.ones(2_000_000, np.uint8) for _ in range(16)]  # 32 MB, freed at the end
 
-if sys.argv[1] == "kept" and not keep_freed_memory():
+if sys.argv[1] == "kept" and not keep_freed_memory(64 << 20):
     sys.exit(3)
 for _ in range(3):
     batch()
