@@ -61,9 +61,9 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"rollout_power: {error}")
     trials = every(trial) if given.all else [trial]
-    results = []
+    results, speed = [], measure_speed()
     for item in trials:
-        result = run(log, item, given.replays, given.seed)
+        result = run(log, item, given.replays, given.seed) | {"speed": speed}
         results.append(result)
         print(json.dumps(result) if given.json else table(result), flush=True)
     if given.chart:
@@ -146,7 +146,6 @@ def run(log: Log, trial: Trial, replays: int, seed: int) -> dict[str, Any]:
         "served_p95": percentile(served, replays, 0.95),
         "by_guard": dict(sorted(guards.items())),
         "peers": figures,
-        "speed": measure_speed(),
         "cpu_s": round(time.process_time() - began, 1),
         "notes": list(log.notes),
     }

@@ -69,8 +69,7 @@ class Stretch:
         self.clients = log.clients
         self.trial = trial
         self.share = float(log.failed.mean())
-        near = np.ones(min(AROUND, len(rest) | 1))
-        self.around = np.convolve(self.base.failed, near, "same") / np.convolve(np.ones(len(rest)), near, "same")
+        self.around = moving_share(self.base.failed)
 
     def play(self, chance: np.random.Generator) -> Played:
         """Draw the arms, then make the canary's requests fail and last as the trial says.
@@ -93,6 +92,14 @@ class Stretch:
             failed = failed | (canary & (chance.random(len(canary)) < extra))
         took = np.where(canary, base.latency * trial.latency, base.latency)
         return Played(canary, failed, np.where(failed, np.nan, took), base.client)
+
+
+def moving_share(true: np.ndarray) -> np.ndarray:
+    """The share around each place; near the ends, of what there is."""
+    if not len(true):
+        return np.zeros(0)
+    near = np.ones(min(AROUND, len(true)))
+    return np.convolve(true, near, "same") / np.convolve(np.ones(len(true)), near, "same")
 
 
 def stretches(log: Log, trial: Trial, replays: int) -> Iterator[tuple[Stretch, int]]:

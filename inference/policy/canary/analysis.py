@@ -1,7 +1,7 @@
 """The analysis of one canary: every guard of its rollout on one stream of outcomes, and one verdict.
 
 Small, serialisable, and without clock or chance: the same outcomes in the same order give the same bits, and what two
-gateways saw apart merges. The controller owns one for each rollout; a gateway may own one a second and send it up.
+gateways saw apart merges. The controller owns one for each rollout; a gateway may fill a part of it each second.
 
     analysis = begin(make_rules(plan.guards, plan.alpha, traffic.assignment))
     analysis.begin_step(freeze_sketch(control_bins))       at each step, before its first outcome
@@ -57,7 +57,13 @@ class CanaryAnalysis(Struct):
             self.stopped_by = self.guards[cases.index(max(cases))].rule.name
 
     def part(self) -> "CanaryAnalysis":
-        """An empty analysis of the same step, for what one gateway sees in its next second; `merge` takes it back."""
+        """An empty analysis of the same step, for what one gateway sees in its next second; `merge` takes it back.
+
+        Raises ValueError under sticky routing: which outcome is a key's first can be told in one place only, so there
+        gateways send the outcomes themselves: failures, and what is the first of a key as far as they know.
+        """
+        if self.rules.sticky:
+            raise ValueError("Under sticky routing evidence does not split by gateway. Send outcomes with their keys.")
         fresh = begin(self.rules)
         for mine, theirs in zip(self.guards, fresh.guards, strict=True):
             theirs.begin_step(thresholds_of(mine.whole))

@@ -52,7 +52,7 @@ class Guard(Struct):
     unspent: float = RESERVE
     log_e: float = 0.0
     log_peak: float = 0.0
-    weight: float = 0.0  # of the last evidence
+    weight: float = 0.0  # of the last evidence that compares
 
     def observe(self, outcome: Outcome) -> bool:
         """Take in what of an outcome is evidence here. False where nothing is."""
@@ -60,7 +60,8 @@ class Guard(Struct):
             return False
         if self.keys is not None and outcome.key is not None and not self.keys.first(outcome.key):
             return False
-        self.weight = outcome.weight
+        if comparable(outcome.weight):
+            self.weight = outcome.weight
         for test in (self.whole, self.fresh, self.mirror):
             if test is not None:
                 tell(test, self.rule, outcome)

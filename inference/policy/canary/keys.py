@@ -17,7 +17,8 @@ ALL = 1 << 64
 
 def key_hash(key: str) -> int:
     """64 bits that have nothing to do with the key's place under any salt (`routing.sticky_point` is keyed)."""
-    return int.from_bytes(blake2b(key.encode(), digest_size=8, person=b"evidence").digest(), "little")
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, person=b"evidence").digest()
+    return int.from_bytes(digest, "little")
 
 
 class KeysSeen(Struct):
