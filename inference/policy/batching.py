@@ -5,8 +5,11 @@ replicas that are idle now: `batch_rows`. A greedy batch that takes everything l
 
 A replica that already runs a batch may get a second one, so that it need not wait for us when the first is done. That
 pays only when every replica is busy, and only while a batch is short against the time a frame travels: a long one would
-bind requests to a replica that may turn out the slower. `LatencyModel` learns how long a batch of b rows takes.
+bind requests to a replica that may turn out the slower. `LatencyModel` learns how long a batch of b rows takes, and how
+far off it usually is.
 """
+
+from math import inf, sqrt
 
 from inference.spec import BatchPolicy
 
@@ -14,6 +17,9 @@ PRIORITY_LEVELS = 5  # 1 is served first
 DEFAULT_LEVEL = 3  # of a request that names none: there is room above it and below
 SECOND_SLOT_S = 0.002  # a batch shorter than this is worth preparing ahead
 MEMORY = 0.98  # weight of what was known before, a batch
+SURE = 3.3  # standard deviations that 99.9 % of batches stay below, where their times are about normal
+GUESSED_ERROR, GUESSED_BATCHES = 0.06, 4.0  # what is taken for its error, as if seen so often, until more is seen
+WIDEST = 1.0  # of a margin: a model that is off by more than all of its prediction is of no use for refusing
 
 
 def level_of(priority: int) -> int:
@@ -34,13 +40,23 @@ def wait_s(waiting: int, oldest_age_s: float, policy: BatchPolicy) -> float:
 
 
 class LatencyModel:
-    """l(b) = a + c·b, fitted by least squares in which old batches fade. Owned by the caller; has no clock."""
+    """l(b) = a + c·b, fitted by least squares in which old batches fade. Owned by the caller; has no clock.
+
+    `margin` is learned beside it, from how far batches lie from the line: the part by which a batch takes longer than
+    predicted at most one time in a thousand.
+    """
 
     def __init__(self) -> None:
         self.weight = self.rows = self.rows_squared = self.seconds = self.rows_seconds = 0.0
         self.base_s = self.row_s = 0.0
+        self.judged = GUESSED_BATCHES
+        self.squared_error = GUESSED_BATCHES * GUESSED_ERROR**2
+        self.margin = 0.0
 
     def observe(self, rows: int, seconds: float) -> None:
+        """A batch took so long. One of no rows, or of a time that is negative or no number, is not believed."""
+        if rows < 1 or not 0.0 <= seconds < inf:
+            return
         self.weight = self.weight * MEMORY + 1.0
         self.rows = self.rows * MEMORY + rows
         self.rows_squared = self.rows_squared * MEMORY + rows * rows
@@ -52,6 +68,11 @@ class LatencyModel:
         slope = (self.rows_seconds / self.weight - mean_rows * mean_s) / spread if spread > 1e-9 else 0.0
         self.row_s = max(0.0, min(slope, mean_s / mean_rows))
         self.base_s = mean_s - self.row_s * mean_rows
+        fitted_s = self.base_s + self.row_s * rows
+        error = seconds / fitted_s - 1.0 if fitted_s > 0.0 else 0.0
+        self.judged = self.judged * MEMORY + 1.0
+        self.squared_error = self.squared_error * MEMORY + error * error
+        self.margin = min(SURE * sqrt(self.squared_error / self.judged), WIDEST)
 
     @property
     def known(self) -> bool:
@@ -60,6 +81,17 @@ class LatencyModel:
     def predict_s(self, rows: int) -> float:
         """Seconds that a batch of `rows` takes; 0 while nothing is known, so that nobody is refused on a guess."""
         return self.base_s + self.row_s * rows
+
+    def bound_s(self, rows: int) -> float:
+        """Seconds that a batch of `rows` stays within, but for one in a thousand."""
+        return (self.base_s + self.row_s * rows) * (1.0 + self.margin)
+
+    def rows_within(self, left_s: float) -> float:
+        """The most rows whose bound is within `left_s`; 0 where even one comes too late, infinity where all do."""
+        spare_s = left_s / (1.0 + self.margin) - self.base_s
+        if spare_s < self.row_s:
+            return 0
+        return spare_s // self.row_s if self.row_s > 0.0 else inf
 
     def mean_s(self) -> float:
         return self.seconds / self.weight if self.weight else 0.0

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inference.policy.batching import LatencyModel, batch_rows, rows_in_time, wait_s, worth_second_slot
 from inference.spec import BatchPolicy
@@ -71,3 +73,34 @@ def test_no_more_rows_than_the_deadline_bears(left_s: float, rows: int) -> None:
 
 def test_nobody_is_refused_on_a_guess() -> None:
     assert rows_in_time(LatencyModel(), 32, 0.001) == 32
+
+
+def test_the_margin_is_learned_from_how_far_batches_lie_from_the_line() -> None:
+    steady, shaky = LatencyModel(), LatencyModel()
+    for turn in range(500):
+        rows, sign = 1 + turn % 32, 1 if turn % 2 else -1
+        steady.observe(rows, 0.010 + 0.002 * rows)
+        shaky.observe(rows, (0.010 + 0.002 * rows) * (1 + 0.1 * sign))
+    assert steady.margin < 0.001
+    assert shaky.margin == pytest.approx(0.33, rel=0.1)
+    assert shaky.bound_s(16) == pytest.approx(shaky.predict_s(16) * (1 + shaky.margin))
+
+
+@given(st.lists(st.tuples(st.integers(1, 64), st.floats(0.0001, 10)), max_size=50), st.floats(-1, 100))
+def test_rows_within_a_time_are_those_whose_bound_is(pairs: list[tuple[int, float]], left_s: float) -> None:
+    model = LatencyModel()
+    for rows, seconds in pairs:
+        model.observe(rows, seconds)
+    most = model.rows_within(left_s)
+    if most >= 1 and most < 10_000:
+        assert model.bound_s(int(most)) <= left_s * 1.000001 + 1e-9
+        assert model.bound_s(int(most) + 1) > left_s * 0.999999 - 1e-9
+    elif most == 0 and left_s >= 0:
+        assert model.bound_s(1) > left_s * 0.999999 - 1e-9
+
+
+@pytest.mark.parametrize("rows, seconds", [(0, 1.0), (-3, 1.0), (4, -1.0), (4, float("nan")), (4, float("inf"))])
+def test_what_cannot_be_is_not_believed(rows: int, seconds: float) -> None:
+    model = LatencyModel()
+    model.observe(rows, seconds)
+    assert not model.known

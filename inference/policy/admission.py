@@ -1,0 +1,147 @@
+"""Refuse before it is late: when would a request be answered that joins the queue now?
+
+    start  = when the next replica is free + batches ahead · l(B) / replicas
+    finish = start + l(its batch)
+
+l is learned (`batching.LatencyModel`), B is a full batch, and "ahead" counts what is more urgent or due earlier. More
+urgent work that has not arrived yet will go ahead too: a level sees only the part of the replicas that the levels above
+it leave, by the rate at which they have been arriving. A request that would miss its deadline is told so at once and
+can go elsewhere, instead of being told by a timeout.
+
+Nobody is refused on a guess: a model that knows nothing, or has heard nothing for long, answers "now".
+"""
+
+from bisect import bisect_left, insort
+from math import inf, sqrt
+
+from inference.policy.batching import PRIORITY_LEVELS, LatencyModel
+
+TRUST_S = 2.0  # a model that heard nothing for so long, and for ten full batches, may be wrong and never learn it
+LEVELS = PRIORITY_LEVELS + 1  # 1 … 5; there is no level 0
+RATE_BATCHES = 20.0  # arrivals are averaged over about the time of so many full batches
+LEAST_SHARE = 0.05  # of the replicas that any level is believed to get, however much comes above it
+
+
+class Admission:
+    """What is known of replicas and demand. Owned by a queue; has no clock. `now_s` may go back: no time passed."""
+
+    __slots__ = (
+        "arrived", "counted", "counted_at_s", "ends", "full_s", "in_order", "max_rows", "model", "shares",
+        "slots", "soonest_s", "span_s", "trusted_until_s", "upto",
+    )  # fmt: skip
+
+    def __init__(self, model: LatencyModel, max_rows: int):
+        self.model = model
+        self.max_rows = max_rows
+        self.slots = 0  # replicas that take work
+        self.ends: dict[object, float] = {}  # of the batches at work, as predicted
+        self.in_order: list[float] = []  # the same, ascending
+        self.full_s = 0.0  # l(max_rows)
+        self.trusted_until_s = -inf  # if nothing is heard before
+        self.arrived = [0] * LEVELS  # rows by level since `counted_at_s`, refused ones too
+        self.counted_at_s = -inf
+        self.counted = [0.0] * LEVELS  # rows of the time before that, fading
+        self.span_s = 0.0  # the time they came in, fading alike
+        self.upto = [0.0] * LEVELS  # rows/s of a level and all above it
+        self.shares = [1.0] * LEVELS  # of the replicas that the levels above leave to a level
+        self.soonest_s = [inf] * LEVELS  # the shortest time that anybody of a level gave us lately
+
+    # What happens
+
+    def batch_started(self, batch: object, rows: int, now_s: float) -> None:
+        end_s = now_s + self.model.predict_s(rows)
+        self.ends[batch] = end_s
+        insort(self.in_order, end_s)
+
+    def batch_ended(self, batch: object, rows: int, seconds: float, now_s: float) -> None:
+        """It was answered: learn from it, and count demand anew."""
+        self.batch_lost(batch)
+        self.model.observe(rows, seconds)
+        self.full_s = self.model.predict_s(self.max_rows)
+        self.trusted_until_s = now_s + max(TRUST_S, 10.0 * self.full_s)
+        self.count_demand(now_s)
+
+    def batch_lost(self, batch: object) -> None:
+        """Its replica is gone; nothing is learned."""
+        end_s = self.ends.pop(batch, None)
+        if end_s is not None:
+            del self.in_order[bisect_left(self.in_order, end_s)]
+
+    def count_demand(self, now_s: float) -> None:
+        if self.counted_at_s == -inf or now_s < self.counted_at_s:
+            self.counted_at_s = now_s
+        elapsed_s = now_s - self.counted_at_s
+        if elapsed_s < self.full_s or elapsed_s <= 0.0:
+            return
+        memory = max(0.0, 1.0 - elapsed_s / (RATE_BATCHES * self.full_s)) if self.full_s > 0.0 else 0.0
+        self.span_s = self.span_s * memory + elapsed_s
+        above, capacity = 0.0, self.capacity
+        for level in range(1, LEVELS):
+            self.shares[level] = max(LEAST_SHARE, 1.0 - above / capacity) if capacity < inf else 1.0
+            self.counted[level] = self.counted[level] * memory + self.arrived[level]
+            self.arrived[level] = 0
+            above += self.counted[level] / self.span_s
+            self.upto[level] = above
+            if self.counted[level] < 1e-3:
+                self.soonest_s[level] = inf  # nobody of that level comes any more
+        self.counted_at_s = now_s
+
+    # What is so
+
+    @property
+    def demand(self) -> float:
+        """Rows a second that have been arriving, refused ones too."""
+        return self.upto[-1]
+
+    @property
+    def capacity(self) -> float:
+        """Rows a second at full batches; infinite while nothing is known."""
+        return self.slots * self.max_rows / self.full_s if self.full_s > 0.0 and self.slots else inf
+
+    def net_rows(self, rows: float) -> float:
+        """What a batch of so many rows brings: its rows, less those that are lost while it runs because a replica does
+        nothing else, which are what arrives for it in that time or what full batches would have served of it."""
+        price = min(self.demand, self.capacity) / self.slots if self.slots else 0.0
+        return rows - price * self.model.predict_s(int(rows))
+
+    def trusted(self, now_s: float) -> bool:
+        return now_s < self.trusted_until_s
+
+    def wait_s(self, level: int, rows_ahead: int, now_s: float) -> float:
+        """How long until a replica takes up a request of `level` behind so many rows; 0 where one could now, and
+        while there is no replica, for then nobody knows."""
+        slots = self.slots
+        if not slots:
+            return 0.0
+        turn = rows_ahead // self.max_rows + len(self.in_order) - slots  # idle replicas take the first batches at once
+        if turn < 0:
+            return 0.0
+        rounds, place = divmod(turn, slots)
+        until_s = self.in_order[place] - now_s if place < len(self.in_order) else 0.0
+        # An overdue batch may well be as late again.
+        return (abs(until_s) + rounds * self.full_s) / self.shares[level]
+
+    def answer_s(self, level: int, rows_ahead: int, rows: int, now_s: float) -> tuple[float, float]:
+        """Seconds until its batch starts, and until it is answered, but for one in a thousand. Those of its level and
+        above who come until the start join its batch; others do only where it bears them."""
+        max_rows, together = self.max_rows, rows_ahead % self.max_rows + rows
+        wait_s, uncertain_s = self.wait_s(level, rows_ahead, now_s), 0.0
+        if wait_s > 0.0:
+            together += int(self.upto[level] * wait_s / self.slots)
+            # Errors of the batches before it are independent, so they add up by their squares; its own comes on top,
+            # as a replica is only given what is within its bound.
+            uncertain_s = self.model.margin * sqrt(wait_s * self.full_s)
+            if level > 1 and (urgent := self.upto[level - 1] * wait_s) > 0.0:
+                uncertain_s += 3.0 * sqrt(urgent) * self.full_s / max_rows / self.slots
+        return wait_s, wait_s + uncertain_s + self.model.bound_s(max(rows, min(together, max_rows)))
+
+    def rows_for(self, level: int, limit: int) -> int:
+        """The most rows of a batch of `level` that leaves time for more urgent work: what of it arrives while the batch
+        runs, give or take, must be done within the shortest time that such work has given us lately. At least 1."""
+        soonest_s = min(self.soonest_s[1:level], default=inf)
+        if soonest_s == inf or not self.slots:
+            return limit
+        urgent = self.upto[level - 1] * self.full_s / self.slots
+        urgent_rows = min(self.max_rows, int(urgent + 3.0 * sqrt(urgent)) + 1)
+        within = self.model.rows_within(soonest_s - self.model.bound_s(urgent_rows))
+        return limit if within >= limit else max(1, int(within))

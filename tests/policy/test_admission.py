@@ -1,0 +1,138 @@
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.policy.admission import TRUST_S, Admission
+from inference.policy.batching import LatencyModel
+
+
+def admission_of(slots: int = 2, noise: float = 0.0) -> Admission:
+    """Batches of up to 32 rows, l(b) = 10 ms + 2 ms·b, so 74 ms for a full one."""
+    admission = Admission(LatencyModel(), 32)
+    admission.slots = slots
+    for turn in range(400):
+        rows = 1 + turn % 32
+        factor = 1.0 + noise * (1 if turn % 2 else -1)
+        admission.batch_ended("warm-up", rows, (0.010 + 0.002 * rows) * factor, 0.0)
+    return admission
+
+
+def test_nobody_is_refused_on_a_guess() -> None:
+    admission = Admission(LatencyModel(), 32)
+    assert not admission.trusted(0.0)
+    assert admission.answer_s(3, 10_000, 1, 0.0) == (0.0, 0.0)
+    assert admission.capacity == inf
+
+
+def test_a_model_that_heard_nothing_for_long_is_not_trusted() -> None:
+    admission = admission_of()
+    assert admission.trusted(TRUST_S - 0.01)
+    assert not admission.trusted(TRUST_S + 0.01)
+
+
+@pytest.mark.parametrize(
+    "ahead, busy, wait_s",
+    [
+        (0, [], 0.0),
+        (31, [], 0.0),
+        (32, [], 0.0),  # the second replica is idle too
+        (64, [], 0.0),  # both take one at once; the third batch follows them
+        (0, [32], 0.0),
+        (0, [32, 32], 0.074),
+        (32, [32, 1], 0.074),  # the one that is free first takes those ahead
+        (64, [32, 32], 0.148),
+        (96, [32, 32], 0.148),
+    ],
+)
+def test_the_wait_is_read_from_what_is_ahead_and_what_runs(ahead: int, busy: list[int], wait_s: float) -> None:
+    admission = admission_of()
+    for name, rows in enumerate(busy):
+        admission.batch_started(name, rows, 0.0)
+    assert admission.wait_s(3, ahead, 0.0) == pytest.approx(wait_s, abs=0.001)
+
+
+def test_an_overdue_batch_is_expected_to_be_as_late_again() -> None:
+    admission = admission_of(slots=1)
+    admission.batch_started("stuck", 32, 0.0)
+    assert admission.wait_s(3, 0, 0.5) == pytest.approx(0.5 - 0.074, abs=0.001)
+
+
+def test_a_lost_batch_is_forgotten_and_teaches_nothing() -> None:
+    admission = admission_of(slots=1)
+    before = admission.model.predict_s(32)
+    admission.batch_started("lost", 32, 0.0)
+    admission.batch_lost("lost")
+    admission.batch_lost("never seen")
+    assert admission.wait_s(3, 0, 0.0) == 0.0
+    assert admission.model.predict_s(32) == before
+
+
+def test_a_level_sees_what_those_above_it_leave() -> None:
+    admission = admission_of(slots=1)
+    for step in range(1, 100):
+        admission.arrived[1] += 22  # of the 32 rows that it could serve in that time
+        admission.batch_ended("x", 32, 0.074, step * 0.074)
+    admission.batch_started("y", 32, 10.0)
+    assert admission.wait_s(1, 0, 10.0) == pytest.approx(0.074, abs=0.002)
+    assert admission.wait_s(4, 0, 10.0) == pytest.approx(0.074 / (1 - 22 / 32), rel=0.1)
+
+
+def test_a_flood_above_leaves_a_level_a_little() -> None:
+    admission = admission_of(slots=1)
+    for step in range(1, 100):
+        admission.arrived[1] += 10_000
+        admission.batch_ended("x", 32, 0.074, step * 0.074)
+    admission.batch_started("y", 32, 10.0)
+    assert 0.0 < admission.wait_s(5, 0, 10.0) < inf
+
+
+def test_a_batch_leaves_time_for_urgent_work_that_may_come() -> None:
+    admission = admission_of(slots=1)
+    assert admission.rows_for(5, 32) == 32
+    admission.soonest_s[1] = 0.060
+    assert 1 <= admission.rows_for(5, 32) < 32
+    assert admission.model.bound_s(admission.rows_for(5, 32)) < 0.060
+    assert admission.rows_for(1, 32) == 32
+    admission.soonest_s[1] = 0.001  # impossible anyhow
+    assert admission.rows_for(5, 32) == 1
+
+
+def test_an_urgent_deadline_is_forgotten_when_nobody_of_that_level_comes_any_more() -> None:
+    admission = admission_of(slots=1)
+    admission.arrived[1] += 1
+    admission.soonest_s[1] = 0.05
+    for step in range(1, 2000):
+        admission.batch_ended("x", 32, 0.074, step * 0.074)
+    assert admission.soonest_s[1] == inf
+
+
+def test_a_short_batch_costs_what_could_have_been_served_meanwhile() -> None:
+    idle, busy = admission_of(slots=1), admission_of(slots=1)
+    for step in range(1, 100):
+        busy.arrived[3] += 100
+        busy.batch_ended("x", 32, 0.074, step * 0.074)
+    assert idle.net_rows(4) == 4
+    assert busy.net_rows(4) < 0 < 0.5 + busy.net_rows(32)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e4), st.integers(0, 40), st.floats(0, 10) | st.just(float("nan"))), max_size=30),
+    st.integers(0, 4),
+    st.integers(0, 10_000),
+)
+def test_whatever_the_clock_and_the_batches_say_the_answer_is_a_time(
+    batches: list[tuple[float, int, float]], slots: int, ahead: int
+) -> None:
+    admission = Admission(LatencyModel(), 32)
+    admission.slots = slots
+    for number, (now_s, rows, seconds) in enumerate(batches):
+        admission.arrived[1 + number % 5] += rows
+        admission.batch_started(number, rows, now_s)
+        if number % 3:
+            admission.batch_ended(number, rows, seconds, now_s)
+    for level in range(1, 6):
+        wait_s, answer_s = admission.answer_s(level, ahead, 3, 5.0)
+        assert 0.0 <= wait_s <= answer_s < inf
+        assert 1 <= admission.rows_for(level, 32) <= 32
