@@ -171,7 +171,7 @@ class Step(Document, frozen=True):
 
 
 class RolloutPlan(Document, frozen=True):
-    """A plan is spec; its progress is `status.Effective`. A stopped rollout stays stopped until a new id comes."""
+    """A plan is spec; its progress is `status.Progress`. A stopped rollout stays stopped until a new id comes."""
 
     id: str
     stable: Positive
@@ -198,6 +198,25 @@ class ModelSpec(Document, frozen=True):
     name: Name
     epoch: str
     generation: Annotated[int, Meta(ge=0)]
+    approvals: Annotated[int, Meta(ge=0)] = 0  # people, other than the one who runs it, who must agree first
+    approved_by: tuple[str, ...] = ()
+    max_exposed: Positive | None = None  # requests the canary may answer before the evidence is in
+    max_losses: Annotated[int, Meta(ge=0)] = 2  # times it may lose its last ready replica under traffic
+    warm_s: Annotated[float, Meta(gt=0)] = 1800.0  # to become ready
+    watch_s: Annotated[float, Meta(ge=0)] = 600.0  # after promotion, with stable kept ready
+    deadline_s: Annotated[float, Meta(gt=0)] = 14 * 86400.0  # for all steps, pauses included
+
+
+class Freeze(Document, frozen=True):
+    """Times at which no canary gets more traffic, in local time. `ends` at or before `begins` is on the next day."""
+
+    days: tuple[Annotated[int, Meta(ge=0, le=6)], ...] = (0, 1, 2, 3, 4, 5, 6)  # on which it begins; 0 is Monday
+    begins: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "00:00"
+    ends: Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")] = "24:00"
+    first_date: Annotated[str, Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = ""  # on which it may begin; empty: no bound
+    last_date: Annotated[str, Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = ""
+    zone: str = "UTC"  # IANA
+    reason: str = ""
     versions: tuple[Version, ...] = ()  # live ones: to be loaded and addressable
     aliases: dict[str, int] = {}
     traffic: Traffic = Traffic()
@@ -221,6 +240,7 @@ class ApiKey(Document, frozen=True):
 
 class KeysSpec(Document, frozen=True):
     """All valid keys in one document: a revoked key is simply gone."""
+    freezes: tuple[Freeze, ...] = ()
 
     epoch: str
     generation: Annotated[int, Meta(ge=0)]
@@ -283,6 +303,7 @@ class LocalSpec(Document, frozen=True):
     models: tuple[ModelSpec, ...] = ()
     keys: KeysSpec | None = None
     pool: PoolSpec | None = None
+    step: int = -1  # the step its author saw; refused once the rollout is elsewhere. -1: whichever it is
 
 
 DocumentKind = TypeVar("DocumentKind", bound=Document)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inference.spec import Digest, Document, Name, Weight
+from inference.spec import Digest, Document, Name, Percent, RolloutPlan, Weight
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -24,6 +24,59 @@ class ReplicaState(str, Enum):
     STOPPED = "stopped"
 
 
+class Phase(str, Enum):
+    """Where a rollout stands. The last three are final."""
+
+    PENDING = "pending"  # not started: the spec's own traffic is in force
+    WARMING = "warming"  # the canary loads; it has no traffic
+    BAKING = "baking"  # at a step, for the step's time
+    HOLDING = "holding"  # at a step whose time is over, for want of something: `waits`
+    PAUSED = "paused"  # by an operator; the guards go on
+    PROMOTING = "promoting"  # all steps are passed; waits until the canary can carry all traffic
+    WATCHING = "watching"  # the canary has all traffic; stable is kept ready
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+
+
+class Wait(str, Enum):
+    """What a rollout needs to go on by itself."""
+
+    RUN = "run"  # somebody to run it
+    APPROVAL = "approval"
+    PLAN = "plan"  # a plan without fault
+    FREEZE = "freeze"  # the end of a freeze
+    CAPACITY = "capacity"  # ready replicas of the canary
+    TIME = "time"  # the rest of the step's time, or of the watch
+    EVIDENCE = "evidence"
+    GATE = "gate"  # somebody to advance it
+    BUDGET = "budget"  # the canary answered as many as it may unproven: somebody to advance or abort it
+    RESUME = "resume"
+    STABLE = "stable"  # decided; traffic goes back once stable has a ready replica
+
+
+class Progress(Document, frozen=True):
+    """How far a rollout is. All that a successor needs to go on; it is written in one piece with the weights."""
+
+    plan: RolloutPlan  # as it was started: what is changed later under the same id changes nothing
+    phase: Phase = Phase.PENDING
+    waits: Wait | None = None
+    step: Count = 0  # index among the steps below 100 %; their number, once all are passed
+    percent: Percent = 0.0  # of traffic that the canary has
+    interrupted: Phase | None = None  # what a pause interrupted
+    phase_s: float = 0.0  # observed time in this phase that counts
+    active_s: float = 0.0  # observed time since it was run
+    seen_s: float = 0.0  # Unix time of the last look
+    losses: Count = 0
+    exposed: Count = 0  # requests that the canary answered
+    waived: bool = False  # an operator went past the exposure budget
+    intent_epoch: str = ""
+    intent: int = -1  # generation of the last intent that was answered
+    answer: str = ""  # to it
+    reason: str = ""  # of the last change of phase
+    quantiles: tuple[float, ...] = ()  # of stable's latency in seconds, frozen before the step
+
+
 class Effective(Document, frozen=True):
     """What gateways route by, one a model."""
 
@@ -33,10 +86,9 @@ class Effective(Document, frozen=True):
     fence: Count
     revision: Count = 0  # rises with each change under one generation
     weights: tuple[Weight, ...] = ()
-    rollout: str = ""
-    step: int = -1
     salt: str = ""
-    stopped: bool = False
+    progress: Progress | None = None  # of the rollout
+    stopped: tuple[str, ...] = ()  # ids of rollouts that never start again, newest last
 
 
 class Endpoint(Document, frozen=True):
