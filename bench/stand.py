@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import psutil
 
 from bench.deployment import READY_S, ROOT, Deployment, free_port, version_of
@@ -24,11 +25,12 @@ from bench.peers.switchyard import write_version
 from bench.peers.works import request
 from inference import spec, status
 from inference.drivers.base import Job
-from inference.spec import Document, ModelSpec, Traffic, Version, Weight
+from inference.spec import Document, ModelSpec, QueuePolicy, Traffic, Version, Weight
 
 MODEL = "w1"
 EPOCH = "bench"
 STOP_S = 30.0
+QUEUE = QueuePolicy(max_requests=4096)  # all the clients of a bench may wait; the default refuses the 513th
 
 
 @dataclass
@@ -76,7 +78,9 @@ class Stand:
         recipe = self.folder / "recipe"
         (recipe / "files").mkdir(parents=True)
         write_version(MODEL, self.folder, recipe)
-        self.version = version_of(recipe, self.folder / "store", 1, threads=1, max_batch=32)
+        version = version_of(recipe, self.folder / "store", 1, threads=1, max_batch=32)
+        units = tuple(msgspec.structs.replace(unit, queue=QUEUE) for unit in version.units)
+        self.version = msgspec.structs.replace(version, units=units)
         self.body = self.folder / "body.json"
         self.body.write_text(json.dumps(request(MODEL), separators=(",", ":")))
         self.worker = self.start_worker()

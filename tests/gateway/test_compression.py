@@ -16,7 +16,8 @@ import psutil
 import pytest
 import zstandard
 
-from inference.gateway.compression import IN_PLACE_BYTES, MIN_BYTES, choose_coding
+from inference.errors import TooLarge
+from inference.gateway.compression import ANY_RATIO_BYTES, IN_PLACE_BYTES, MIN_BYTES, choose_coding, open_inflater
 
 CODINGS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "gzip": (gzip.compress, gzip.decompress),
@@ -93,6 +94,24 @@ def test_a_bomb_is_refused_and_never_unpacked(site: Any, coding: str) -> None:
     assert (status, answer["code"], headers["connection"]) == (413, "too_large", "close")
     assert memory(gateway) - before < 3 * LIMIT
     assert gateway.call("GET", "/v2/models")[0] == 200
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_bomb_is_refused_long_before_the_largest_body(coding: str) -> None:
+    inflater, bomb = open_inflater(coding.encode()), CODINGS[coding][0](bytes(LIMIT))
+    with pytest.raises(TooLarge, match="100 times"):
+        inflater.feed(bomb, LIMIT)
+    assert inflater.ratio.given_bytes < LIMIT / 4
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_what_packs_well_is_taken_while_it_is_small_or_no_bomb(coding: str) -> None:
+    digits = "".join(str(number * number) for number in range(2_000_000)).encode()[: ANY_RATIO_BYTES * 2]
+    for body in (bytes(ANY_RATIO_BYTES), digits):
+        packed = CODINGS[coding][0](body)
+        inflater = open_inflater(coding.encode())
+        assert b"".join(inflater.feed(packed[n : n + 70_000], LIMIT) for n in range(0, len(packed), 70_000)) == body
+        assert inflater.done
 
 
 def memory(gateway: Any) -> int:
