@@ -30,6 +30,7 @@ class Deployment:
     admin_url: str
     key: str
     data: Path
+    grpc: str = ""  # host:port
 
     def wait_ready(self, model: str) -> None:
         request = urllib.request.Request(
@@ -88,7 +89,9 @@ def version_of(recipe: Path, store: Path, replicas: int, threads: int, max_batch
 
 
 @contextlib.contextmanager
-def deploy(folder: Path, model: str, version: spec.Version, workers: int = 8) -> Iterator[Deployment]:
+def deploy(
+    folder: Path, model: str, version: spec.Version, workers: int = 8, *, grpc: bool = False, device: str = "cpu"
+) -> Iterator[Deployment]:
     """Serve one version at 100 % until the block ends."""
     key = f"sy_bench000_{secrets.token_urlsafe(32)}"
     digest = hashlib.sha256(key.encode()).hexdigest()
@@ -103,16 +106,20 @@ def deploy(folder: Path, model: str, version: spec.Version, workers: int = 8) ->
             epoch="bench", generation=1,
             keys=(spec.ApiKey(id="k1", name="bench", sha256=digest, scopes=("infer",)),),
         ),
-        pool=spec.PoolSpec(name="default", epoch="bench", generation=1, max_workers=workers, spares=0),
+        pool=spec.PoolSpec(
+            name="default", epoch="bench", generation=1, devices=(device,), max_workers=workers, spares=0
+        ),
     )  # fmt: skip
     path = folder / "spec.json"
     path.write_bytes(spec.encode(document))
-    port, admin_port = free_port(), free_port()
+    port, admin_port, grpc_port = free_port(), free_port(), free_port() if grpc else 0
     command = [sys.executable, "-m", "inference", "local", "--spec", str(path), "--data", str(folder / "data")]
-    command += ["--port", str(port), "--admin-port", str(admin_port), "--grpc-port", "0"]
+    command += ["--port", str(port), "--admin-port", str(admin_port), "--grpc-port", str(grpc_port)]
     with (folder / "local.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    running = Deployment(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", key, folder / "data")
+    running = Deployment(
+        f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", key, folder / "data", f"127.0.0.1:{grpc_port}"
+    )
     try:
         running.wait_ready(model)
         yield running

@@ -50,6 +50,8 @@ def sample(model: str) -> list[np.ndarray]:
     """One row for each input; token ids drawn once and for all."""
     if model == "w1":
         return [np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)]
+    if model == "identity":
+        return [np.random.default_rng(0).standard_normal((1, models.PICTURE[1].size), np.float32)]
     ids = np.random.default_rng(0).integers(1000, 29_000, (1, models.TOKENS)).astype(np.int64)
     ids[:, 0], ids[:, -1] = 101, 102  # [CLS] … [SEP]
     return [ids, np.ones_like(ids)]

@@ -39,13 +39,19 @@ MINILM = (
     (Tensor("input_ids", "INT64", TOKENS), Tensor("attention_mask", "INT64", TOKENS)),
     Tensor("embedding", "FP32", SIZE),
 )
-SHAPES = {"w1": TINY, "w2": MINILM, "w2int8": MINILM}
+PICTURE = (Tensor("x", "FP32", 3 * 224 * 224),), Tensor("y", "FP32", 3 * 224 * 224)
+SHAPES = {"w1": TINY, "w2": MINILM, "w2int8": MINILM, "identity": PICTURE}
 
 
 def load(settings: Settings) -> Call:
     """The model of a work with one thread, warmed up."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    makers = {"w1": lambda _: tiny, "w2": lambda _: load_minilm(), "w2int8": load_int8}
+    makers = {
+        "w1": lambda _: tiny,
+        "w2": lambda _: load_minilm(),
+        "w2int8": load_int8,
+        "identity": lambda _: lambda x: x,
+    }
     call = makers[settings.model](settings.models)
     for rows in (1, 4, 32):
         call(*[np.ones((rows, tensor.size), tensor.kind) for tensor in SHAPES[settings.model][0]])

@@ -12,11 +12,12 @@ LOADED = "loaded"
 
 @dataclass(frozen=True)
 class Settings:
-    work: str  # w1 | w2 | w2int8 | cache
+    work: str  # w1 | w2 | w2int8 | cache | identity (bench.large_tensors)
     workers: int = 1  # processes with the model, one compute thread each; 0: in the server's own process
     max_batch: int = 1  # rows; 1: no batching
     wait_ms: float = 0.0  # how long a batch may wait to fill up
     port: int = 0
+    grpc_port: int = 0  # 0: none
     folder: str = ""  # scratch, of this one run
     models: str = ""  # where bench.peers.models lies what it made
 

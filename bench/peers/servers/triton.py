@@ -77,6 +77,10 @@ def write_repository(settings: Settings, site: Path) -> Path:
     return repository
 
 
+def grpc_flags(port: int) -> list[str]:
+    return [f"--grpc-port={port}", "--grpc-address=127.0.0.1"] if port else ["--allow-grpc=false"]
+
+
 def main() -> None:
     settings = Settings.from_environment()
     site = Path(sysconfig.get_paths()["purelib"])
@@ -90,7 +94,7 @@ def main() -> None:
         f"--model-repository={write_repository(settings, site)}",
         f"--backend-directory={backends}",
         "--http-address=127.0.0.1", f"--http-port={settings.port}", f"--http-thread-count={HTTP_THREADS}",
-        "--allow-grpc=false", "--allow-metrics=false", "--disable-auto-complete-config",
+        *grpc_flags(settings.grpc_port), "--allow-metrics=false", "--disable-auto-complete-config",
         f"--cache-directory={server / 'caches'}", f"--cache-config=local,size={CACHE_BYTES}",
     ]  # fmt: skip
     environment = os.environ | {"LD_LIBRARY_PATH": str(site / "nvidia_pytriton.libs")}
