@@ -98,9 +98,28 @@ class QueuePolicy(Document, frozen=True):
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
 
 
+class ScaleSignal(str, Enum):
+    """What the number of replicas follows."""
+
+    FIXED = "fixed"  # nothing: always min_replicas
+    PREDICTIVE = "predictive"  # so many that no more than late_share of requests wait longer than wait_s
+    CONCURRENCY = "concurrency"  # requests waiting or at work, `target` of the slots
+    QUEUE_WAIT = "queue_wait"  # how long the first in line has waited, `target` of wait_s
+    BUSY = "busy"  # time that replicas spend in the model, `target` of all
+    GPU = "gpu"  # use of the device as the driver reports it, `target` of all
+
+
 class ScalePolicy(Document, frozen=True):
     min_replicas: Annotated[int, Meta(ge=0)] = 1
     max_replicas: Positive = 1
+    signal: ScaleSignal = ScaleSignal.FIXED
+    target: Annotated[float, Meta(gt=0, le=1)] = 0.7
+    slots: Positive = 1  # requests that one replica serves at once
+    wait_s: Annotated[float, Meta(gt=0)] = 1.0  # that a request may wait for a slot
+    late_share: Annotated[float, Meta(gt=0, lt=1)] = 0.005  # of requests, that may wait longer
+    spare_replicas: Annotated[int, Meta(ge=0)] = 0  # kept besides what is needed, to lose without notice
+    down_after_s: Annotated[float, Meta(ge=0)] | None = None  # None: four cold starts
+    idle_s: Annotated[float, Meta(ge=0)] = 300.0  # without a request before the last replica goes, if min_replicas is 0
 
 
 class Unit(Document, frozen=True):
@@ -179,25 +198,6 @@ class RolloutPlan(Document, frozen=True):
     steps: tuple[Step, ...]
     guards: tuple[Guard, ...] = ()
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.01
-
-
-class CachePolicy(Document, frozen=True):
-    enabled: bool = False
-    strategy: str = "adaptive"
-    max_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
-    max_entries: Annotated[int, Meta(ge=0)] = 100_000
-    ttl_s: Annotated[float, Meta(gt=0)] = 600.0
-
-
-class Slo(Document, frozen=True):
-    latency_p95_s: Annotated[float, Meta(gt=0)] | None = None
-    error_percent: Percent | None = None
-
-
-class ModelSpec(Document, frozen=True):
-    name: Name
-    epoch: str
-    generation: Annotated[int, Meta(ge=0)]
     approvals: Annotated[int, Meta(ge=0)] = 0  # people, other than the one who runs it, who must agree first
     approved_by: tuple[str, ...] = ()
     max_exposed: Positive | None = None  # requests the canary may answer before the evidence is in
@@ -217,10 +217,30 @@ class Freeze(Document, frozen=True):
     last_date: Annotated[str, Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = ""
     zone: str = "UTC"  # IANA
     reason: str = ""
+
+
+class CachePolicy(Document, frozen=True):
+    enabled: bool = False
+    strategy: str = "adaptive"
+    max_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    max_entries: Annotated[int, Meta(ge=0)] = 100_000
+    ttl_s: Annotated[float, Meta(gt=0)] = 600.0
+
+
+class Slo(Document, frozen=True):
+    latency_p95_s: Annotated[float, Meta(gt=0)] | None = None
+    error_percent: Percent | None = None
+
+
+class ModelSpec(Document, frozen=True):
+    name: Name
+    epoch: str
+    generation: Annotated[int, Meta(ge=0)]
     versions: tuple[Version, ...] = ()  # live ones: to be loaded and addressable
     aliases: dict[str, int] = {}
     traffic: Traffic = Traffic()
     rollout: RolloutPlan | None = None
+    freezes: tuple[Freeze, ...] = ()
     cache: CachePolicy = CachePolicy()
     slo: Slo = Slo()
     pool: Name = "default"
@@ -240,7 +260,6 @@ class ApiKey(Document, frozen=True):
 
 class KeysSpec(Document, frozen=True):
     """All valid keys in one document: a revoked key is simply gone."""
-    freezes: tuple[Freeze, ...] = ()
 
     epoch: str
     generation: Annotated[int, Meta(ge=0)]
@@ -284,6 +303,7 @@ class Intent(Document, frozen=True):
     action: IntentAction
     by: str
     reason: str = ""
+    step: int = -1  # the step its author saw; refused once the rollout is elsewhere. -1: whichever it is
 
 
 class Hint(Document, frozen=True):
@@ -303,7 +323,6 @@ class LocalSpec(Document, frozen=True):
     models: tuple[ModelSpec, ...] = ()
     keys: KeysSpec | None = None
     pool: PoolSpec | None = None
-    step: int = -1  # the step its author saw; refused once the rollout is elsewhere. -1: whichever it is
 
 
 DocumentKind = TypeVar("DocumentKind", bound=Document)
