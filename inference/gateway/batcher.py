@@ -25,12 +25,12 @@ from inference.log import get_log
 from inference.policy.batching import (
     DEFAULT_LEVEL,
     LatencyModel,
-    batch_rows,
     level_of,
     rows_in_time,
     wait_s,
     worth_second_slot,
 )  # fmt: skip
+from inference.policy.sharing import GATHER_MOST_S, fair_rows, gather_limit_s, gather_s
 from inference.protocol.messages import Tensor
 from inference.spec import Unit
 
@@ -64,6 +64,7 @@ class UnitQueue:
         self.model = LatencyModel()
         self.last_slot_s = float("-inf")  # when a replica was last linked, lost or announced
         self.observed_s = float("-inf")  # when a batch was last answered
+        self.answered_rows = self.arrived_rows = 0  # since batches last came in so close together
         self.pump_due = self.wanted = False
         self.hold_timer: asyncio.TimerHandle | None = None
         self.form = form
@@ -97,6 +98,7 @@ class UnitQueue:
             waiting.append(work)
         self.waiting_count += 1
         self.waiting_rows += rows
+        self.arrived_rows += rows
         if deadline_s < self.deadlines.earliest_s:
             self.deadlines.add(deadline_s)
         if not self.pump_due:
@@ -164,7 +166,10 @@ class UnitQueue:
     # Answers
 
     def batch_took(self, rows: int, seconds: float, now_s: float) -> None:
+        if now_s - self.observed_s > GATHER_MOST_S:
+            self.answered_rows = self.arrived_rows = 0
         self.observed_s = now_s
+        self.answered_rows += rows
         self.model.observe(rows, seconds)
 
     def settle(self, work: Work, answer: UnitAnswer | None, error: SwitchyardError | None = None) -> None:
@@ -175,10 +180,6 @@ class UnitQueue:
             work.settle(answer, error)
         except Exception:
             log.exception("answer_not_delivered", unit=self.key)
-
-    def worker_died(self, works: list[Work], replica: str) -> None:
-        self.retries.add(works, replica)
-        self.pump_soon()
 
     # Forming batches
 
@@ -202,13 +203,14 @@ class UnitQueue:
             if slot is None:
                 break
             now_s = monotonic()
-            policy = self.unit.batch
-            if policy.max_wait_s and (hold_s := self.hold_s(now_s)) > 0:
+            most = min(self.unit.batch.max_size, slot.max_rows)
+            running = sum([other.in_flight_rows for other in self.slots])
+            if (hold_s := self.hold_s(slot, running, most, now_s)) > 0:
                 if self.hold_timer is None:
                     self.hold_timer = self.loop.call_later(hold_s, self.end_hold)
                 break
-            most = min(policy.max_size, slot.max_rows)
-            works, rows = self.take(batch_rows(self.waiting_rows, free, most), most, now_s)
+            share = fair_rows(self.waiting_rows, running, free, len(self.slots), most)
+            works, rows = self.take(share, most, now_s)
             if works:
                 self.dispatch(slot, works, rows, now_s)
         if self.waiting_count or self.wanted:
@@ -222,8 +224,15 @@ class UnitQueue:
         for slot in self.slots:
             slot.want(self.waiting_count if self.wanted else 0)
 
-    def hold_s(self, now_s: float) -> float:
-        return wait_s(self.waiting_rows, now_s - order.oldest_s(self.waiting, now_s), self.unit.batch)
+    def hold_s(self, slot: Slot, running: int, most: int, now_s: float) -> float:
+        policy, rows = self.unit.batch, self.waiting_rows
+        if policy.max_wait_s:
+            return wait_s(rows, now_s - order.oldest_s(self.waiting, now_s), policy)
+        left_s = gather_limit_s(self.model.base_s) - (now_s - slot.free_since_s)
+        if left_s <= 0.0:
+            return 0.0
+        returning = max(0, self.answered_rows - self.arrived_rows)
+        return gather_s(rows, running + returning, len(self.slots), most, left_s)
 
     def end_hold(self) -> None:
         self.hold_timer = None
@@ -236,11 +245,17 @@ class UnitQueue:
         """A free replica and how many there are: idle ones first, then second slots where they are worth it."""
         free = self.idle_slots()
         if not free and not self.retries:  # those go to idle replicas alone: let one become so
-            free = [slot for slot in self.slots if slot.credits > 0 and worth_second_slot(self.model, slot.on_cuda)]
+            free = [slot for slot in self.slots if slot.credits > 0 and self.worth_second_slot(slot)]
         if len(free) <= 1:
             return (free[0], 1) if free else (None, 0)
         one, other = random.sample(free, 2)
-        return (one if one.in_flight_rows <= other.in_flight_rows else other), len(free)
+        first = (one.in_flight_rows, one.free_since_s) <= (other.in_flight_rows, other.free_since_s)
+        return (one if first else other), len(free)
+
+    def worth_second_slot(self, slot: Slot) -> bool:
+        """Whether to send a busy replica its next batch ahead: on a CPU only one that waiting cannot make larger."""
+        full = self.waiting_rows >= min(self.unit.batch.max_size, slot.max_rows)
+        return (full or slot.on_cuda) and worth_second_slot(self.model, slot.on_cuda)
 
     def take(self, share: int, most: int, now_s: float) -> tuple[list[Work], int]:
         """The next batch: `share` rows (one request may bring more, up to `most`), all still in time."""

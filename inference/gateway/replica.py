@@ -66,6 +66,7 @@ class Replica:
         self.credits = 0  # grants less batches sent; below zero where a credit was taken back too late
         self.shared = False  # another gateway was given what our last batch gave back
         self.max_rows = 0
+        self.free_since_s = float("-inf")
         self.in_flight: dict[int, Batch] = {}
         self.in_flight_rows = 0
         self.next_batch = 1
@@ -161,7 +162,7 @@ class Replica:
         self.shared = result.grant <= 0
         if result.grant > 0:
             self.wanting = False
-        now_s = monotonic()
+        self.free_since_s = now_s = monotonic()
         worker_s = (result.collate_ns + result.infer_ns + result.split_ns) / 1e9
         self.queue.batch_took(batch.rows, now_s - batch.sent_s if batch.first else worker_s, now_s)
         self.queue.refill()
@@ -200,7 +201,7 @@ class Replica:
             self.in_flight_rows = 0
             if not self.leaving or lost:
                 log.warning("replica_lost", replica=self.replica, why=why, in_hand=len(lost))
-            self.queue.worker_died(lost, self.replica)
+            self.queue.retries.add(lost, self.replica)
         self.unlinked.set()
 
     # The end

@@ -49,6 +49,7 @@ class Retries:
             else:
                 self.quarantine.add(digest_inputs(queue.key, work.tensors), monotonic())
                 queue.settle(work, None, poison_input(queue.key, QUARANTINE_S))
+        queue.pump_soon()
 
     def pump(self) -> None:
         """Send what can be sent now."""

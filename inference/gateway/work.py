@@ -22,6 +22,7 @@ class Slot(Protocol):
     credits: int
     in_flight_rows: int
     max_rows: int
+    free_since_s: float  # when it answered last
 
     def send(self, works: list["Work"], rows: int) -> None: ...
 

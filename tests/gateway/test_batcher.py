@@ -21,6 +21,7 @@ class Hands:
         self.on_cuda = True  # a second slot is always worth it
         self.credits = 2
         self.max_rows = 1
+        self.free_since_s = 0.0
         self.in_flight: list[list[Work]] = []
 
     @property
@@ -73,7 +74,7 @@ async def test_a_retry_is_not_starved_by_a_crowd_that_fills_every_slot() -> None
 
     lost = [work for batch in first.in_flight for work in batch]
     queue.remove_slot(first)
-    queue.worker_died(lost, "first")
+    queue.retries.add(lost, "first")
     for _ in range(5):  # the crowd is always there, so the second replica always has more to do
         await asyncio.sleep(0)
         second.answer_one()
