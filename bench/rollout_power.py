@@ -130,8 +130,7 @@ def run(log: Log, trial: Trial, replays: int, seed: int) -> dict[str, Any]:
                 cost = peer(stretch, played)
                 if cost is not None:
                     costs[name].append((cost.failures, cost.requests))
-    healthy = trial.errors == 1.0 and trial.latency == 1.0
-    figures = {name: figures_of(found, replays, healthy) for name, found in costs.items()}
+    figures = {name: figures_of(found, replays, trial.healthy) for name, found in costs.items()}
     return {
         "log": log.name,
         "unit": "sticky" if trial.sticky else "request",

@@ -55,6 +55,13 @@ class Wait(str, Enum):
     STABLE = "stable"  # decided; traffic goes back once stable has a ready replica
 
 
+class Threshold(Document, frozen=True):
+    """A quantile of stable's latency, frozen before a step: the latency guard compares the two versions by it."""
+
+    at_s: float
+    above: float  # stable's share beyond it, between 0 and 1
+
+
 class Progress(Document, frozen=True):
     """How far a rollout is. All that a successor needs to go on; it is written in one piece with the weights."""
 
@@ -74,7 +81,7 @@ class Progress(Document, frozen=True):
     intent: int = -1  # generation of the last intent that was answered
     answer: str = ""  # to it
     reason: str = ""  # of the last change of phase
-    quantiles: tuple[float, ...] = ()  # of stable's latency in seconds, frozen before the step
+    thresholds: tuple[Threshold, ...] = ()  # rising
 
 
 class Effective(Document, frozen=True):

@@ -33,6 +33,7 @@ class Log:
     latency: np.ndarray
     failed: np.ndarray
     client: np.ndarray  # 0 … clients - 1
+    named: bool = True  # whether a column says who the clients are
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -65,7 +66,7 @@ def read_log(path: Path, kind: str) -> Log:
         numbers = np.unique(np.array(client), return_inverse=True)[1]
     if not failed.any():
         notes.append("the log has no failures; injected errors multiply a share of 1 %, put into both arms")
-    return Log(path.name, np.where(failed, np.nan, latency), failed, numbers, tuple(notes))
+    return Log(path.name, np.where(failed, np.nan, latency), failed, numbers, client is not None, tuple(notes))
 
 
 def read_rows(path: Path) -> tuple[list[str], list[list[str]]]:

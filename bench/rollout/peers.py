@@ -4,9 +4,9 @@
            0.99 quantile is within `slow_factor` times the warm-up's. Five failed checks roll back; ten minutes promote.
            Flagger's own limits are 99 % and 500 ms; the second says nothing about a model that takes half a minute.
 `flagger_tuned`  The same with a success limit that fits the log: twice its share of failures is tolerated.
-`kayenta`  Once, at the end: 50 points of each arm, a point the mean over an interval, for failures and for latency.
-           A metric is high when the 98 % Mann-Whitney interval of the shift lies beyond a quarter of the
-           Hodges-Lehmann estimate; one high metric fails the canary. It needs 50 points, so it cannot be asked before.
+`kayenta`  Once, after one round of the log: 50 points of each arm, a point the mean over an interval, for failures
+           and for latency. A metric is high when the 98 % Mann-Whitney interval of the shift lies beyond a quarter of
+           the Hodges-Lehmann estimate; one high metric fails the canary. It needs 50 points, so it cannot come before.
 """
 
 from dataclasses import dataclass
@@ -55,21 +55,25 @@ def flagger_tuned(stretch: Stretch, played: Played) -> Cost | None:
     return flagger(stretch, played, 100.0 - 200.0 * max(stretch.share, 0.005))
 
 
-def kayenta(_: Stretch, played: Played) -> Cost | None:
-    edges = np.linspace(0, len(played.canary), POINTS + 1).astype(int)[:-1]
-    if len(played.canary) < POINTS:
+def kayenta(stretch: Stretch, played: Played) -> Cost | None:
+    rows = stretch.once
+    if rows < POINTS:
         return None
-    took = np.nan_to_num(played.latency)
-    answered = played.latency >= 0.0
-    for value, counted in ((played.failed.astype(float), np.ones(len(took), bool)), (took, answered)):
+    edges = np.linspace(0, rows, POINTS + 1).astype(int)[:-1]
+    took, canary = played.latency[:rows], played.canary[:rows]
+    answered = took >= 0.0
+    for value, counted in (
+        (played.failed[:rows].astype(float), np.ones(rows, bool)),
+        (np.nan_to_num(took), answered),
+    ):
         arms = []
-        for arm in (played.canary, ~played.canary):
+        for arm in (canary, ~canary):
             here = arm & counted
             count = np.add.reduceat(here, edges, dtype=float)
             total = np.add.reduceat(value * here, edges)
             arms.append(total[count > 0] / count[count > 0])
         if is_high(*arms):
-            return cost(played, len(played.canary))
+            return cost(played, rows)
     return None
 
 

@@ -1,7 +1,8 @@
 """Replay a log as a canary's traffic: arms drawn anew each time, effects injected into the canary.
 
 Replays begin at STARTS places of the log, spread evenly, and wrap around its end: first the control alone, until it has
-given the thresholds, then both arms to the end.
+given the thresholds, then both arms, once around. A bad canary's replay goes around until LONGEST requests, so that a
+short log does not end before there can be a verdict; known clients stay who they are, unknown ones are new each time.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from inference.policy.canary.thresholds import ENOUGH, Thresholds, freeze
 from inference.spec import Assignment, Guard
 
 STARTS = 100
+LONGEST = 50_000
 AROUND = 501  # requests over which the share of failures at a moment is taken
 WITHOUT_FAILURES = 0.01  # share of failures put into a log that has none, when errors are to be injected
 
@@ -31,6 +33,10 @@ class Trial:
     slo_error_percent: float = 5.0
     gateways: int = 1
     rate: float = 10.0  # requests a second, for what has a clock: gateways' seconds, minutes of other rules
+
+    @property
+    def healthy(self) -> bool:
+        return self.errors == 1.0 and self.latency == 1.0
 
     @property
     def rules(self) -> Rules:
@@ -63,10 +69,14 @@ class Stretch:
         warm = int(np.searchsorted(np.cumsum(measured[order]), wanted)) + 1 if measured.any() else 0
         control = log.latency[order[:warm]]
         self.thresholds: Thresholds | None = freeze(control.tolist(), enough=wanted)
-        rest = order[warm:]
+        once = order[warm:]
+        rounds = 1 if trial.healthy else max(1, round(LONGEST / max(1, len(once))))
+        rest = np.tile(once, rounds)
+        again = 0 if log.named else np.repeat(np.arange(rounds), len(once)) * log.clients
         self.control_s = control[control >= 0.0]
-        self.base = Played(np.zeros(len(rest), bool), log.failed[rest], log.latency[rest], log.client[rest])
-        self.clients = log.clients
+        self.base = Played(np.zeros(len(rest), bool), log.failed[rest], log.latency[rest], log.client[rest] + again)
+        self.clients = log.clients * (1 if log.named else rounds)
+        self.once = len(once)
         self.trial = trial
         self.share = float(log.failed.mean())
         self.around = moving_share(self.base.failed)

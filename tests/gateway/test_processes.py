@@ -1,9 +1,14 @@
 """Several processes behind one port look like one gateway."""
 
+import collections
 import concurrent.futures
+import contextlib
+import http.client
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -58,6 +63,61 @@ def test_counters_survive_a_killed_child_and_it_is_started_again(pair: Any) -> N
         time.sleep(0.05)
     assert ask(pair, 10) == [200] * 10
     until_counted(pair, 30)
+
+
+def test_no_counter_goes_back_when_children_are_killed_under_load(pair: Any) -> None:
+    """What anybody was shown stays counted: by the metrics of all, and by the statistics that a client asks for."""
+    stop, answered = threading.Event(), collections.Counter()
+
+    def ask_on() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException):  # its process was killed
+                answered[pair.infer([1, 0, 0, 0])[0]] += 1
+
+    shown = collections.defaultdict(list)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        asking = [pool.submit(ask_on) for _ in range(4)]
+        try:
+            for _ in range(2):
+                watch(pair, shown, until=lambda: counted(pair) >= 40 + max(shown["metrics"], default=0))
+                before = set(children(pair))
+                os.kill(min(before), signal.SIGKILL)
+                watch(pair, shown, until=lambda: is_whole(pair))
+                assert set(children(pair)) != before
+        finally:
+            stop.set()
+    for one in asking:
+        one.result()
+    watch(pair, shown, until=lambda: True)
+    for name, values in shown.items():
+        assert len(values) > 3
+        assert values == sorted(values), f"{name} went back"
+    assert answered[200] > 0
+    assert not {status for status in answered if status not in (200, 503)}
+
+
+def watch(gateway: Any, shown: dict[str, list[float]], until: Callable[[], bool]) -> None:
+    """Look at the counters until something is so, at least once."""
+    end_s = time.monotonic() + 20
+    while True:
+        shown["metrics"].append(counted(gateway))
+        with contextlib.suppress(OSError, http.client.HTTPException, KeyError):  # KeyError: nobody could sum up now
+            stats = gateway.call("GET", "/v2/models/linear/stats")[1]
+            shown["statistics"].append(stats["model_stats"][0]["inference_stats"]["success"]["count"])
+        if until():
+            return
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+def counted(gateway: Any) -> float:
+    return gateway.metric("nv_inference_request_success", model="linear")
+
+
+def is_whole(gateway: Any) -> bool:
+    """Whether a child that was killed is gone and another in its place."""
+    running = [psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in children(gateway)]
+    return running == [True, True] and gateway.metric("switchyard_gateway_processes") == 2
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

@@ -112,7 +112,7 @@ def reduce(progress: Progress) -> Progress:
     timed = progress.interrupted or progress.phase
     clock_s = min(progress.phase_s, 2 * LOOK_GAP_S) if timed in TIMED else 0.0
     return replace(
-        progress, waits=None, reason="", answer="", quantiles=(), seen_s=NOW_S, active_s=0.0, intent=ANSWERED,
+        progress, waits=None, reason="", answer="", thresholds=(), seen_s=NOW_S, active_s=0.0, intent=ANSWERED,
         intent_epoch="e", phase_s=clock_s,
     )  # fmt: skip
 

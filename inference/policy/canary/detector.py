@@ -21,9 +21,11 @@ class Detector(Struct):
     """Watches the share of bad units against `limit`: what is frozen of the time when all was well, or an objective."""
 
     limit: float
+    watch_units: int
     log_level: float
     odds: tuple[float, ...]
     logs: list[float]  # ln(R + 1), one a cell
+    log_peak: float = 0.0
     log_e: float = 0.0  # ln(mean of R + 1), which is what is held against the level
     units: int = 0
     alarm_at: int | None = None  # the unit at which it first reached the level; it stays
@@ -34,6 +36,7 @@ class Detector(Struct):
         gains = gains_of(self.limit, self.odds)[bad]
         self.logs = [softplus(log + gain) for log, gain in zip(self.logs, gains, strict=True)]
         self.log_e = log_sum_exp(self.logs) + equal_shares(len(self.logs))[0]
+        self.log_peak = max(self.log_peak, self.log_e)
         if self.alarm_at is None and self.log_e >= self.log_level:
             self.alarm_at = self.units
         return self.alarm_at is not None
@@ -54,4 +57,4 @@ def detector(limit: float, watch_units: int, alpha: float = 0.01, odds: tuple[fl
             f"A detector needs a limit and an alpha between 0 and 1 and at least one unit to watch; "
             f"got limit {limit}, alpha {alpha}, watch_units {watch_units}."
         )
-    return Detector(limit, math.log1p(watch_units / alpha), odds, [0.0] * len(odds))
+    return Detector(limit, watch_units, math.log1p(watch_units / alpha), odds, [0.0] * len(odds))

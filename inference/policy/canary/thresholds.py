@@ -6,6 +6,7 @@ the validity of the test; how well they fit decides how fast it is.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ class Thresholds(Struct, frozen=True):
 
     at_s: tuple[float, ...]
     above: tuple[float, ...]
-    seen: int  # control latencies they rest on
+    seen: int  # control latencies they rest on; 0 where that was not kept
 
     def only(self, quantile: float) -> "Thresholds":
         """The one threshold that is nearest to this quantile of the control."""
@@ -55,6 +56,19 @@ def freeze_sketch(
             at_s.append(upper_edge_s(place))
             below.append(seen)
     return thresholds(at_s, below, total)
+
+
+def of_quantiles(at_s: Sequence[float], quantiles: Sequence[float] = QUANTILES) -> Thresholds:
+    """Thresholds of which only the values are kept, such as in a document. Equal values are one threshold.
+
+    Raises ValueError for none, for NaN, and where the values fall.
+    """
+    above: dict[float, float] = {}
+    for value, quantile in zip(at_s, quantiles, strict=True):
+        above[value] = 1.0 - quantile  # of equal values the highest quantile says how many are beyond
+    if not above or not all(low < high for low, high in pairwise(above)) or not all(map(math.isfinite, above)):
+        raise ValueError(f"Quantiles rise, are finite, and there is at least one; got {tuple(at_s)}.")
+    return Thresholds(tuple(above), tuple(above.values()), 0)
 
 
 def rank(quantile: float, count: int) -> int:

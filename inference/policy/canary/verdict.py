@@ -60,7 +60,9 @@ class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
 def explain(verdict: Verdict) -> str:
     """One sentence for people: what was decided, on which evidence."""
     if verdict.kind is Kind.ROLL_BACK:
-        case = next(item for item in verdict.evidence if item.guard == verdict.guard)
+        case = next((item for item in verdict.evidence if item.guard == verdict.guard), None)
+        if case is None:
+            return "Roll back: a guard was broken."
         return (
             f"Roll back: {case.guard} is worse on the canary (always-valid p = {case.p_value:.2g}; "
             f"{case.canary_units} canary and {case.control_units} control units of evidence)."

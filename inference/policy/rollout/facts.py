@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from inference.policy.canary.verdict import Kind, Verdict
 from inference.spec import Intent
-from inference.status import Phase, Progress
+from inference.status import Phase, Progress, Threshold
 
 STOPPED = frozenset({Phase.ROLLED_BACK, Phase.ABORTED})
 FINAL = STOPPED | {Phase.PROMOTED}
@@ -24,7 +24,7 @@ class Facts(Struct, frozen=True):
     frozen_until_s: float | None = None  # of `freezes.find_freeze_end`
     intent: Intent | None = None  # the newest about this rollout
     misfit: str = ""  # of `plan.find_fault` or `plan.find_misfit`
-    quantiles: tuple[float, ...] = ()  # of stable's latency in seconds, once enough of it is known
+    thresholds: tuple[Threshold, ...] = ()  # of stable's latency, once enough of it is known
 
 
 def is_ready(progress: Progress, facts: Facts) -> bool:

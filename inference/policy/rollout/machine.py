@@ -64,7 +64,7 @@ def count(held: Progress, facts: Facts) -> Progress:
         active_s=held.active_s + passed_s,
         phase_s=held.phase_s + passed_s if counts else held.phase_s,
         exposed=max(held.exposed, facts.exposed),
-        quantiles=held.quantiles or facts.quantiles,
+        thresholds=held.thresholds or facts.thresholds,
     )
 
 

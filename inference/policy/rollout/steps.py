@@ -63,7 +63,7 @@ def enter_step(progress: Progress, step: int, facts: Facts) -> Progress:
     if facts.frozen_until_s is not None:
         return hold(progress, Wait.FREEZE)
     entered = replace(
-        progress, step=step, percent=percent, waits=Wait.TIME, quantiles=facts.quantiles or progress.quantiles
+        progress, step=step, percent=percent, waits=Wait.TIME, thresholds=facts.thresholds or progress.thresholds
     )
     return move(entered, Phase.BAKING, f"The canary has {percent:g} %.")
 

@@ -24,7 +24,7 @@ from inference.policy.canary.verdict import Verdict
 from inference.policy.rollout.facts import FINAL
 from inference.policy.rollout.machine import LOOK_GAP_S, step_rollout
 from inference.spec import Step
-from inference.status import Phase, Progress, Wait
+from inference.status import Phase, Progress, Threshold, Wait
 
 LADDER = make_plan(steps=tuple(Step(percent=percent, bake_s=60) for percent in (5, 25, 100)))
 
@@ -173,11 +173,12 @@ def test_time_counts_only_while_the_canary_is_ready() -> None:
     assert live(at_step(), 100, ready=frozenset(), verdict=BETTER).phase_s == 0
 
 
-def test_quantiles_are_frozen_when_a_step_begins() -> None:
-    progress = live(make_progress(LADDER, Phase.WARMING), 1, quantiles=(0.1, 0.2))
-    assert progress.quantiles == (0.1, 0.2)
-    assert live(progress, 30, quantiles=(9.0, 9.9)).quantiles == (0.1, 0.2)
-    assert live(progress, 61, quantiles=(0.3, 0.4), verdict=BETTER).quantiles == (0.3, 0.4)
+def test_thresholds_are_frozen_when_a_step_begins() -> None:
+    first, later = (Threshold(at_s=0.1, above=0.5),), (Threshold(at_s=0.2, above=0.5),)
+    progress = live(make_progress(LADDER, Phase.WARMING), 1, thresholds=first)
+    assert progress.thresholds == first
+    assert live(progress, 30, thresholds=later).thresholds == first
+    assert live(progress, 61, thresholds=later, verdict=BETTER).thresholds == later
 
 
 def test_an_intent_is_obeyed_once() -> None:

@@ -1,0 +1,91 @@
+"""The adaptive strategy ends where the best one is, and says why it went there."""
+
+import random
+
+import pytest
+
+from inference.policy.cache.adaptive import FEWEST_KEYS, MOST_KEYS, Adaptive, mask_for
+from inference.policy.cache.registry import make_strategy
+from inference.policy.cache.shadow import Shadow
+
+
+def loop(keys: int, requests: int) -> list[int]:
+    """What LRU can't: one key more than fits, over and over."""
+    return [place % keys for place in range(requests)]
+
+
+def conversations(requests: int) -> list[int]:
+    """What frequency can't: a key is asked for a few times soon after it came, and never again."""
+    chance = random.Random(1)
+    return [place // 3 - int(chance.expovariate(0.01)) for place in range(requests)]
+
+
+def popular(requests: int) -> list[int]:
+    chance = random.Random(2)
+    return [int(chance.paretovariate(0.7)) for _ in range(requests)]
+
+
+def hits(name: str, keys: list[int], capacity: int) -> int:
+    return Shadow(make_strategy(name)).replay(keys, capacity)
+
+
+@pytest.mark.parametrize("keys, capacity", [
+    (loop(600, 60_000), 500), (conversations(60_000), 300), (popular(60_000), 400),
+])  # fmt: skip
+def test_it_is_close_to_the_best_and_never_far_below_lru(keys: list[int], capacity: int) -> None:
+    fixed = {name: hits(name, keys, capacity) for name in ("lru", "arc", "s3fifo", "wtinylfu", "sieve", "fifo")}
+    found = hits("adaptive", keys, capacity)
+    assert found >= max(fixed.values()) - 0.10 * len(keys)
+    assert found >= fixed["lru"] - 0.005 * len(keys)
+
+
+def test_it_moves_for_a_reason_that_it_remembers() -> None:
+    shadow = Shadow(Adaptive())
+    shadow.replay(loop(600, 30_000), 500)
+    adaptive = shadow.strategy
+    assert isinstance(adaptive, Adaptive)
+    move = adaptive.moves[0]
+    assert move.before == "arc"
+    assert move.after == adaptive.moves[-1].after == adaptive.name != "lru"
+    assert move.lead > 2.5 * move.deviation
+    assert adaptive.rule.startswith(f"{adaptive.name}: ")
+
+
+def test_it_stays_where_all_are_alike() -> None:
+    """Nothing comes back, so nobody leads."""
+    shadow = Shadow(Adaptive())
+    shadow.replay(range(40_000), 500)
+    assert isinstance(shadow.strategy, Adaptive)
+    assert not shadow.strategy.moves
+
+
+def test_a_move_keeps_every_resident() -> None:
+    shadow = Shadow(Adaptive())
+    for key in loop(600, 30_000):
+        shadow.replay([key], 500)
+        assert len(shadow.keys) <= 500
+    assert sorted(shadow.strategy) == sorted(shadow.keys)
+
+
+def test_it_replays_to_the_same_moves() -> None:
+    first, second = Shadow(Adaptive()), Shadow(Adaptive())
+    for shadow in (first, second):
+        shadow.replay(popular(20_000), 300)
+    assert first.strategy.moves == second.strategy.moves  # type: ignore[attr-defined]
+    assert list(first.strategy) == list(second.strategy)
+
+
+@pytest.mark.parametrize("residents", [0, 1, 100, 10 * FEWEST_KEYS, 10 * MOST_KEYS, 10**6])
+def test_shadows_are_small_however_large_the_cache(residents: int) -> None:
+    mask = mask_for(residents)
+    assert residents / (mask + 1) <= MOST_KEYS
+    assert residents / (mask + 1) >= min(residents, FEWEST_KEYS)
+
+
+def test_a_growing_cache_thins_its_sample() -> None:
+    shadow = Shadow(Adaptive())
+    shadow.replay(range(60_000), 50_000)
+    adaptive = shadow.strategy
+    assert isinstance(adaptive, Adaptive)
+    assert all(len(each.keys) <= 2 * MOST_KEYS for each in adaptive.shadows)
+    assert adaptive.mask == mask_for(50_000)
