@@ -12,10 +12,9 @@ from functools import partial
 from itertools import chain
 from time import monotonic
 
-from msgspec import Struct
-
 from inference.errors import DeadlinePassed, NotReady, QueueFull, SwitchyardError
 from inference.gateway import order
+from inference.gateway.batches import UnitForm
 from inference.gateway.deadlines import DeadlineWatch
 from inference.gateway.quarantine import Quarantine, digest_inputs, poison_input
 from inference.gateway.retries import Retries
@@ -39,13 +38,6 @@ log = get_log()
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
 MAX_BATCH_BYTES = 256 * 1024 * 1024  # far below what a frame may hold
-
-
-class UnitForm(Struct, frozen=True):
-    """What a queue needs to know of its unit's stages."""
-
-    runs_model: bool
-    fixed: bool  # its inputs differ in rows only, so any two requests can be laid end to end
 
 
 class UnitQueue:
@@ -182,6 +174,11 @@ class UnitQueue:
             log.exception("answer_not_delivered", unit=self.key)
 
     # Forming batches
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a pump would do anything: each costs a turn of the event loop."""
+        return bool(self.waiting or self.retries or self.wanted)
 
     def pump_soon(self) -> None:
         if not self.pump_due:

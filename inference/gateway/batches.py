@@ -6,12 +6,21 @@ of it without looking at any request, and answers so. The others travel side by 
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
 from inference.gateway.work import Work
 from inference.protocol.joined import share_out
 from inference.protocol.messages import Tensor
 from inference.transport.frames import BadFrame, Data, Item, Kind, Result, TensorHead, head_of, pack, tensors_of
 
 NONE: list[TensorHead] = []
+
+
+class UnitForm(Struct, frozen=True):
+    """What a queue needs to know of its unit's stages."""
+
+    runs_model: bool
+    fixed: bool  # its inputs differ in rows only, so any two requests can be laid end to end
 
 
 def same_form(works: Sequence[Work]) -> bool:

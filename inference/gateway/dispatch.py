@@ -5,7 +5,8 @@ import ssl
 from collections.abc import Callable
 
 from inference.errors import BadDocument
-from inference.gateway.batcher import UnitForm, UnitQueue
+from inference.gateway.batcher import UnitQueue
+from inference.gateway.batches import UnitForm
 from inference.gateway.quarantine import Quarantine
 from inference.gateway.replica import Replica
 from inference.gateway.telemetry import Telemetry

@@ -94,7 +94,11 @@ class Connection(asyncio.Protocol):
             if head is not None and len(data) == end + head.body_bytes and self.readmit(head, data[:end]):
                 reader.head_done = True
                 self.server.buffered_bytes += head.body_bytes
-                self.take(Request(head, data[end:], self.since_s))
+                request = Request(head, data[end:], self.since_s)
+                if self.active is None and not self.pending and not self.paused_since_s:
+                    self.begin(request)
+                else:
+                    self.take(request)
                 return
         reader.feed(data)
 
@@ -159,14 +163,17 @@ class Connection(asyncio.Protocol):
             if isinstance(request, Response):
                 self.write(request, None, keep_alive=False)
                 break
-            self.active = request
-            running = self.application.handle(request, self.respond)
-            if self.active is request:
-                self.running = running
+            self.begin(request)
         self.answering = False
         if self.reading_paused and len(pending) < MAX_PIPELINED:
             self.reading_paused = False
             self.transport.resume_reading()
+
+    def begin(self, request: Request) -> None:
+        self.active = request
+        running = self.application.handle(request, self.respond)
+        if self.active is request:  # else it is answered already
+            self.running = running
 
     def respond(self, response: Response) -> None:
         """The answer to the active request."""

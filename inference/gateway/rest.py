@@ -29,7 +29,8 @@ from inference.protocol.messages import InferRequest
 log = get_log()
 
 ANSWER_HEADERS = (
-    b"x-model-version: %b\r\nx-route-reason: %b\r\nserver-timing: queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f\r\n"
+    b"%bx-model-version: %b\r\nx-route-reason: %b\r\n"
+    b"server-timing: queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f\r\nx-request-id: %b\r\n"
 )
 
 Respond = Callable[[Response], None]
@@ -123,12 +124,10 @@ class Rest:
 
         def done(answer: Answer | None, error: BaseException | None) -> None:
             if answer is not None:
-                response = self.encode(request, target.codec, asked, answer)
+                self.deliver(request, target.codec, asked, answer, respond)
             elif isinstance(error, SwitchyardError):
-                response = self.refusal(error, request.head)
-            else:
-                return  # cancelled: nobody listens any more
-            self.send(request, response, respond)
+                self.send(request, self.refusal(error, request.head), respond)
+            # else it was cancelled: nobody listens any more
 
         return self.dataplane.begin(asked, target.call, request.arrived_s, done)
 
@@ -160,28 +159,35 @@ class Rest:
         task.add_done_callback(done)
         return task
 
-    def encode(self, request: Request, codec: Codec, asked: InferRequest, answer: Answer) -> Response:
+    def deliver(self, request: Request, codec: Codec, asked: InferRequest, answer: Answer, respond: Respond) -> None:
         """The answer as bytes, or why it cannot be sent so."""
         try:
             response = codec.encode(asked, answer)
         except SwitchyardError as error:
-            return self.refusal(error, request.head)
+            self.send(request, self.refusal(error, request.head), respond)
+            return
         except Exception:
             log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
-            return self.refusal(Internal(), request.head)
-        response.headers += ANSWER_HEADERS % (
+            self.send(request, self.refusal(Internal(), request.head), respond)
+            return
+        response.headers = ANSWER_HEADERS % (
+            response.headers,
             answer.plan.label_bytes,
             answer.reason.encode(),
             answer.queue_s * 1e3,
             answer.compute_s * 1e3,
             answer.total_s * 1e3,
+            self.request_ids.of(request.head.headers),
         )
-        return response
+        self.send_named(request, response, respond)
 
     def send(self, request: Request, response: Response, respond: Respond) -> None:
-        """Add the ids by which people find this request again, and let the answer go."""
+        """Add the id by which people find this request again, and let the answer go."""
+        response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(request.head.headers)
+        self.send_named(request, response, respond)
+
+    def send_named(self, request: Request, response: Response, respond: Respond) -> None:
         headers = request.head.headers
-        response.headers += b"x-request-id: %b\r\n" % self.request_ids.of(headers)
         if b"traceparent" in headers and (trace := child_trace(headers[b"traceparent"])):
             response.headers += b"traceparent: %b\r\n" % trace
         if (

@@ -55,5 +55,7 @@ def share_out(tensor: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
 
 def row_texts(tensor: Tensor) -> list[bytes]:
     """For each row of axis 0 its values as JSON. A float32 is written as the shortest number that reads back as it."""
-    values = to_numbers(tensor).reshape(tensor.shape[0], element_count(tensor.shape[1:]))
+    values = to_numbers(tensor)
+    if values.ndim != 2:
+        values = values.reshape(tensor.shape[0], element_count(tensor.shape[1:]))
     return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],[")

@@ -5,7 +5,8 @@ from time import monotonic
 
 import pytest
 
-from inference.gateway.batcher import UnitForm, UnitQueue
+from inference.gateway.batcher import UnitQueue
+from inference.gateway.batches import UnitForm
 from inference.gateway.quarantine import Quarantine
 from inference.gateway.work import UnitAnswer, Work
 from inference.protocol.messages import Tensor
