@@ -17,11 +17,13 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.scaling_chart import Curve, draw_chart
+from bench.scaling_hindsight import cheapest
 from inference.policy.autoscaling.decide import Autoscaler
 from inference.policy.autoscaling.load import Load
 from inference.simulator.baselines import HorizontalPodAutoscaler, KnativePodAutoscaler, Static
@@ -37,6 +39,7 @@ STATIC_USE = 0.7  # of its slots, on average: the usual rule of thumb for a flee
 MOST_REPLICAS = 10_000
 FRONTIER = (0.001, 0.0025, 0.005, 0.01, 0.02)  # promises, for the chart
 GOAL = (1.40, 0.005)
+HINDSIGHT_S = (600.0, 60.0)
 
 Row = dict[str, str | float | int]
 
@@ -72,6 +75,7 @@ def main() -> int:
             print(json.dumps(row))
     else:
         print_table(rows, work, bound, setting)
+        print_hindsight(work, setting, bound, given.late_share)
     if given.chart:
         points = {name: (float(row["cost_ratio"]), float(row["violations"])) for name, row in rows.items()}
         curves = [
@@ -126,7 +130,7 @@ def sweep_static(work: Workload, setting: Setting, bound: Bound) -> list[tuple[f
     points: list[tuple[float, float]] = []
     size = max(1, math.ceil(work.mean_load))
     while not points or points[-1][1] > 0.0:
-        played = play(work, Static(size).decide, with_initial(setting, size))
+        played = play(work, Static(size).decide, replace(setting, initial=size))
         points.append((played.worker_s / bound.zero_wait_s, played.late_share))
         size += max(1, size // 20)
     return points
@@ -135,12 +139,6 @@ def sweep_static(work: Workload, setting: Setting, bound: Bound) -> list[tuple[f
 def sweep_ours(work: Workload, setting: Setting, bound: Bound, given: argparse.Namespace) -> list[tuple[float, float]]:
     runs = [play(work, ours(given.slots, given.wait_s, share), setting) for share in FRONTIER]
     return sorted((played.worker_s / bound.zero_wait_s, played.late_share) for played in runs)
-
-
-def with_initial(setting: Setting, initial: int) -> Setting:
-    return Setting(
-        setting.cold_start, setting.cold_start_s, setting.wait_s, setting.interval_s, initial, setting.late_last
-    )
 
 
 def print_table(rows: dict[str, Row], work: Workload, bound: Bound, setting: Setting) -> None:
@@ -164,6 +162,15 @@ def print_table(rows: dict[str, Row], work: Workload, bound: Bound, setting: Set
     print("|" + "---|" * len(columns))
     for row in rows.values():
         print("| " + " | ".join(cell(row) for cell in columns.values()) + " |")
+
+
+def print_hindsight(work: Workload, setting: Setting, bound: Bound, promise: float) -> None:
+    for every_s in HINDSIGHT_S:
+        cost_s, late = cheapest(work, setting, every_s, promise)
+        print(
+            f"Sized anew every {every_s:.0f} s by someone who knows who will wait, with cold starts for nothing: "
+            f"{cost_s / bound.zero_wait_s:.3f}× with {100 * late:.2f} % late."
+        )
 
 
 def arguments() -> argparse.Namespace:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+MOST_BLOCKS = 1 << 20  # in one line of OLTP; more is another kind of file
 CHUNK = 1 << 16  # bytes; a multiple of every width
 
 
@@ -66,6 +67,8 @@ def read_oltp(file: IO[bytes]) -> Iterator[int]:
         if len(parts) < 2:
             raise ValueError(f"line {number} has no count")
         start, count = int(parts[0]), int(parts[1])
+        if not 0 <= count <= MOST_BLOCKS:
+            raise ValueError(f"line {number} asks for {count} blocks at once")
         yield from range(start, start + count)
 
 
@@ -73,7 +76,8 @@ def read_mooncake(file: IO[bytes]) -> Iterator[int]:
     """A JSON object a line, with the ids of its prefix blocks in `hash_ids`."""
     for number, line in enumerate(file, 1):
         if line.strip():
-            ids = json.loads(line).get("hash_ids")
+            found = json.loads(line)
+            ids = found.get("hash_ids") if isinstance(found, dict) else None
             if not isinstance(ids, list) or not all(isinstance(key, int) for key in ids):
                 raise ValueError(f"line {number} has no list of numbers in hash_ids")
             yield from ids

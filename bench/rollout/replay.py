@@ -16,7 +16,7 @@ from inference.policy.canary.thresholds import ENOUGH, Thresholds, freeze
 from inference.spec import Assignment, Guard
 
 STARTS = 100
-LONGEST = 50_000
+LONGEST = 30_000
 AROUND = 501  # requests over which the share of failures at a moment is taken
 WITHOUT_FAILURES = 0.01  # share of failures put into a log that has none, when errors are to be injected
 

@@ -3,14 +3,17 @@
 No strategy wins everywhere: what keeps a shop's pages best loses a third of the hits on the prefixes of conversations.
 So each candidate runs as a shadow on the same sampled keys, scaled down. Every `BATCH` sampled requests their hits are
 compared over a fading horizon, and the cache moves to the best one when staying has cost too much: when its lead, the
-regret of whoever is in force, is both more than `WORTH` of the shadow's capacity, about what a move costs, and more
-than `SIGMAS` standard deviations of the difference, batch by batch. So a lead that came by chance moves nothing, nor
-does a short one; and once moved, the old strategy has to win back as much before it returns.
+regret of whoever is in force, is both more than `WORTH` of the shadow's capacity, for a move is not free, and more than
+`SIGMAS` standard deviations of the difference, batch by batch. So a lead that came by chance moves nothing; and once
+moved, the old strategy has to win back as much before it returns.
 
-It begins with ARC, which in all our traces is close to LRU where LRU is best, and above it elsewhere.
+It begins with ARC, which is the least wrong before anything is known: mostly above LRU, seldom far below it.
 
-Cost: a hash a request; four shadows a sampled request, of which at most one in `1 / RATE` is one, except in caches of
-few entries; a move re-adds every resident at once, some 0.3 µs each.
+Cost: a hash a request, and four shadows a sampled one: some 0.7 µs a request together in a cache of less than 4,000
+entries, and falling with the rate in larger ones. A move adds every resident again at once, 0.2 µs each.
+
+Limits: a cache of a hundred entries whose requests come in bursts changes its best strategy faster than so few keys can
+show. A loop just larger than the cache may fit into it in the sample, where all strategies then look alike.
 """
 
 from collections import deque
@@ -29,8 +32,8 @@ from inference.policy.cache.wtinylfu import WTinyLfu
 # The best before the first lead is proven comes first.
 CANDIDATES: dict[str, Callable[[], Strategy]] = {"arc": Arc, "lru": Lru, "s3fifo": S3Fifo, "wtinylfu": WTinyLfu}
 BATCH = 64  # sampled requests between two judgements
-RATE = 0.25  # the largest share of keys in the sample, while shadows hold no fewer than `FEWEST_KEYS`
-FEWEST_KEYS = 128  # smaller shadows rank strategies by chance
+RATE = 0.25  # share of keys in the sample; twice that where shadows would hold fewer than `FEWEST_KEYS`
+FEWEST_KEYS = 64  # smaller shadows rank strategies by chance
 MOST_KEYS = 1024  # a shadow holds; the rate is halved to stay below
 HORIZON = 100  # requests a key of capacity, after which evidence has faded to 1/e
 WORTH = 0.02
@@ -142,8 +145,8 @@ class Adaptive:
 
 
 def mask_for(residents: int) -> int:
-    """Of the sample for a cache of `residents`: everything at first, then down to `RATE`, then by `MOST_KEYS`."""
-    mask = 0
-    while residents > (mask + 1) * (MOST_KEYS if (mask + 1) * RATE >= 1 else 2 * FEWEST_KEYS):
+    """Of the sample for a cache of `residents`: half of the keys, then a quarter, then no more than `MOST_KEYS`."""
+    mask = 1
+    while residents > (mask + 1) * (MOST_KEYS if mask + 1 >= 1 / RATE else 2 * FEWEST_KEYS):
         mask = 2 * mask + 1
     return mask

@@ -38,9 +38,17 @@ class Arc:
     def evict(self, incoming: int) -> int:
         once, again = self.once, self.again
         residents = len(once) + len(again)
-        returns = incoming in self.again_ghosts
-        self.adapt(incoming, residents)
-        if once and (len(once) > self.target or (returns and len(once) == self.target) or not again):
+        tie_goes_to_again = False
+        # A second victim for one newcomer steps once more: it needs that much more room.
+        if incoming in self.once_ghosts:
+            step = len(self.again_ghosts) / len(self.once_ghosts)
+            self.target = min(float(residents), self.target + max(1.0, step))
+        elif incoming in self.again_ghosts:
+            step = len(self.once_ghosts) / len(self.again_ghosts)
+            self.target = max(0.0, self.target - max(1.0, step))
+            tie_goes_to_again = True
+        surplus = len(once) - self.target
+        if once and (surplus > 0 or (tie_goes_to_again and not surplus) or not again):
             key = once.popitem(last=False)[0]
             self.once_ghosts[key] = None
         else:
@@ -49,22 +57,16 @@ class Arc:
         self.trim(residents)
         return key
 
-    def adapt(self, incoming: int, residents: int) -> None:
-        """For a second victim of one newcomer it steps again: the newcomer needs that much more room."""
-        once, again = len(self.once_ghosts), len(self.again_ghosts)
-        if incoming in self.once_ghosts:
-            self.target = min(float(residents), self.target + max(1.0, again / once))
-        elif incoming in self.again_ghosts:
-            self.target = max(0.0, self.target - max(1.0, once / again))
-
     def trim(self, residents: int) -> None:
         """`once` and its ghosts together are no more than the cache holds, all four lists no more than twice that."""
-        while self.once_ghosts and len(self.once) + len(self.once_ghosts) > residents:
-            self.once_ghosts.popitem(last=False)
-        listed = len(self.once) + len(self.again) + len(self.once_ghosts) + len(self.again_ghosts)
-        while self.again_ghosts and listed > 2 * residents:
-            self.again_ghosts.popitem(last=False)
-            listed -= 1
+        ghosts = self.once_ghosts
+        while ghosts and len(self.once) + len(ghosts) > residents:
+            ghosts.popitem(last=False)
+        # One resident has left already, so that the lists may hold one less than they will.
+        ghosts_limit = residents + 1 - len(ghosts)
+        ghosts = self.again_ghosts
+        while len(ghosts) > ghosts_limit and ghosts:
+            ghosts.popitem(last=False)
 
     def remove(self, key: int) -> None:
         if key in self.once:

@@ -30,11 +30,13 @@ class WTinyLfu:
         self.window_share = WINDOW_SHARE
         self.step = STEP_SHARE
         self.hits = self.added = 0  # since the last step
+        self.sized_for = self.window_limit = self.protected_limit = 0
         self.last_ratio = 0.0
 
     def hit(self, key: int) -> None:
         self.hits += 1
-        self.frequency.count(key)
+        counts = self.frequency.young  # Frequency.count(), inline
+        counts[key] = counts.get(key, 0) + 1
         if key in self.protected:
             self.protected.move_to_end(key)
         elif key in self.probation:
@@ -50,18 +52,18 @@ class WTinyLfu:
 
     def evict(self, incoming: int) -> int:
         window, probation, protected = self.window, self.probation, self.protected
-        main = len(probation) + len(protected)
-        residents = main + len(window)
+        residents = len(window) + len(probation) + len(protected)
         if self.hits + self.added > residents * PERIOD:
             self.climb()
-        elif self.frequency.is_full(residents):
+            self.size(residents)
+        elif residents != self.sized_for:
+            self.size(residents)
+        if self.frequency.is_full(residents):
             self.frequency.age()
-        window_limit = max(1, int(residents * self.window_share))
-        protected_limit = (residents - window_limit) * PROTECTED_SHARE
-        while len(protected) > protected_limit:
+        while len(protected) > self.protected_limit:
             probation[protected.popitem(last=False)[0]] = None
         # Of the window's places one is for the newcomer. What is over, after filling up or a step down, goes untried.
-        over = len(window) - window_limit + 1
+        over = len(window) - self.window_limit + 1
         for _ in range(over - 1):
             probation[window.popitem(last=False)[0]] = None
         victims = probation or protected
@@ -77,6 +79,11 @@ class WTinyLfu:
         elif not victims:
             victims = window
         return victims.popitem(last=False)[0]
+
+    def size(self, residents: int) -> None:
+        self.sized_for = residents
+        self.window_limit = max(1, int(residents * self.window_share))
+        self.protected_limit = int((residents - self.window_limit) * PROTECTED_SHARE)
 
     def climb(self) -> None:
         self.frequency.age()

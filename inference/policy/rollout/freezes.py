@@ -6,7 +6,7 @@ begins with the first and ends with the second. A freeze of a zone that is not k
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from math import inf, isfinite
 from zoneinfo import ZoneInfo
@@ -15,14 +15,14 @@ from inference.errors import BadDocument
 from inference.spec import Freeze
 
 DAY = timedelta(days=1)
-UNKNOWN_ZONE = (ValueError, OSError)  # what ZoneInfo raises; ZoneInfoNotFoundError is a KeyError
 
 
 @lru_cache(maxsize=256)
-def find_zone(name: str) -> ZoneInfo | None:
+def find_zone(name: str) -> tzinfo | None:
+    """The zone of that name; read once from the system's data, of which UTC needs none."""
     try:
-        return ZoneInfo(name)
-    except (KeyError, *UNKNOWN_ZONE):
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # not there; no name of a zone at all
         return None
 
 
@@ -60,14 +60,14 @@ def begins_on(freeze: Freeze, day: date) -> bool:
     )
 
 
-def window_of(freeze: Freeze, day: date, zone: ZoneInfo) -> tuple[float, float]:
+def window_of(freeze: Freeze, day: date, zone: tzinfo) -> tuple[float, float]:
     """Unix times of begin and end of the window that begins on `day`."""
     begin = moment(day, freeze.begins, zone, last=False)
     last_day = day if freeze.ends > freeze.begins else day + DAY
     return begin, max(begin, moment(last_day, freeze.ends, zone, last=True))
 
 
-def moment(day: date, clock: str, zone: ZoneInfo, last: bool) -> float:
+def moment(day: date, clock: str, zone: tzinfo, last: bool) -> float:
     """Unix time at which a clock on the wall shows `clock`: the first such time, or the last.
 
     A time that is skipped counts as the moment at which clocks jump.
@@ -82,7 +82,7 @@ def moment(day: date, clock: str, zone: ZoneInfo, last: bool) -> float:
     return both[1] if last else both[0]
 
 
-def find_jump(low_s: float, high_s: float, zone: ZoneInfo) -> float:
+def find_jump(low_s: float, high_s: float, zone: tzinfo) -> float:
     """The second in (low, high] at which the zone's offset changes."""
     before = offset(low_s, zone)
     low, high = int(low_s), int(high_s)
@@ -95,7 +95,7 @@ def find_jump(low_s: float, high_s: float, zone: ZoneInfo) -> float:
     return float(high)
 
 
-def offset(at_s: float, zone: ZoneInfo) -> timedelta | None:
+def offset(at_s: float, zone: tzinfo) -> timedelta | None:
     return datetime.fromtimestamp(at_s, UTC).astimezone(zone).utcoffset()
 
 

@@ -1,6 +1,8 @@
 """The document of a model with a rollout: what gateways get, and what is left when plans come and go."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.rollouts import (
     BETTER,
@@ -299,3 +301,56 @@ def test_the_log_says_what_changed_and_why() -> None:
     assert next(line for line in lines if line.kind == "rollout.rolled_back").level == "bad"
     assert narrate(desk.document.progress, desk.look().progress) == []
     assert narrate(None, None) == []
+
+
+changes = st.sampled_from(
+    [
+        {"rollout": None},
+        {"rollout": PLAN},
+        {"rollout": replace(PLAN, id="r2", canary=OTHER)},
+        {"rollout": replace(PLAN, steps=(Step(percent=90, bake_s=0),))},
+        {"epoch": "restored"},
+        {"deleted": True},
+        {"deleted": False},
+        {"traffic": make_model(weights={CANARY: 100.0}).traffic},
+        {"traffic": make_model(weights={STABLE: 60.0, OTHER: 40.0}).traffic},
+        {"traffic": make_model().traffic},
+    ]
+)
+looks = st.builds(
+    dict,
+    ready=st.sets(st.sampled_from([STABLE, CANARY, OTHER])),
+    verdict=st.sampled_from([UNSURE, BETTER, BETTER, WORSE]),
+    intent=st.builds(
+        make_intent,
+        st.sampled_from(["run", "run", "run", "pause", "resume", "advance", "promote", "abort"]),
+        st.integers(0, 9),
+        rollout=st.sampled_from([PLAN.id, "r2"]),
+        epoch=st.sampled_from(["e", "restored"]),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(looks, looks, looks, changes, st.just("crash")), max_size=40))
+def test_whatever_becomes_of_the_spec_stopped_stays_stopped_and_weights_are_whole(happenings: list[object]) -> None:
+    desk = Desk(make_model(PLAN))
+    stopped: set[str] = set()
+    for happening in happenings:
+        if happening == "crash":
+            desk.crash()
+        elif "ready" in happening:
+            desk.look(2, **happening)
+        else:
+            desk.model = replace(desk.model, generation=desk.model.generation + 1, **happening)
+        progress = desk.look().progress
+        if progress is not None and progress.plan.id in stopped:
+            assert progress.phase in {Phase.ABORTED, Phase.ROLLED_BACK}
+            assert progress.percent == 0, "stable is ready at this look"
+            assert progress.plan.canary not in desk.weights
+        stopped |= set(desk.document.stopped)
+        assert stopped == set(desk.document.stopped), "no id is forgotten while there are few"
+        assert bool(desk.weights) != desk.model.deleted
+        assert sum(desk.weights.values()) == (0 if desk.model.deleted else pytest.approx(100))
+        if progress is not None and progress.phase in {Phase.BAKING, Phase.HOLDING, Phase.WATCHING}:
+            assert desk.weights.get(progress.plan.canary, 0) == progress.percent
