@@ -2,7 +2,7 @@
 
 The best cell's log-wealth is a walk whose steps have a known mean and spread under the assumed effect; when it first
 passes ln(cells' share / alpha's share) is, nearly, an inverse Gaussian time. A mixture is never slower than its best
-cell after paying for that cell's share. Within a third of simulation (tests/policy/canary/test_power.py); nothing is decided by it.
+cell after paying for that cell's share. Within a third of what simulation finds; nothing is decided by it.
 """
 
 import math
