@@ -13,6 +13,7 @@ from pathlib import Path
 
 import django
 import pytest
+from hypothesis import settings
 from support.waiting import wait_until
 
 RUN_DIR = Path(tempfile.mkdtemp(prefix="sy-"))  # short: socket paths end at 107 bytes
@@ -22,6 +23,8 @@ os.environ["REDIS_URL"] = f"unix://{VALKEY_SOCKET}"
 os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
 os.environ["SWITCHYARD_GRPC_PORT"] = "0"  # one port cannot serve all gateways of a run: who tests it names its own
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+settings.register_profile("any machine", deadline=None)  # times are measured in bench/, never asserted
+settings.load_profile("any machine")
 django.setup()  # here, for every way to call pytest: the plugin does it only where a nearer conftest imports Django
 
 

@@ -45,14 +45,15 @@ def draw(title: str, loads: Sequence[float], series: Mapping[str, Sequence[float
     ]
     caption = "load, of what full batches can do; answered in time, of the same"
     parts.append(f'<text class="quiet" x="{LEFT}" y="{TOP + HEIGHT + 36}">{caption}</text>')
-    taken: list[float] = []
-    for place, (name, values) in enumerate(series.items()):
+    for place, (name, values) in reversed(list(enumerate(series.items()))):  # ours is drawn last, over the others
         points = " ".join(f"{x(load):.1f},{y(value):.1f}" for load, value in zip(loads, values, strict=True))
         kind = "ours" if place == 0 else "bound" if name == "bound" else ""
         parts.append(f'<polyline class="line {kind}" points="{points}"/>')
+    taken: list[float] = []
+    for place, (name, values) in enumerate(series.items()):
         height = y(values[-1]) + 4
         while any(abs(height - other) < 13 for other in taken):
-            height += 1.0 if name != "bound" else -1.0
+            height += -1.0 if name == "bound" else 1.0
         taken.append(height)
         label = "ours-label" if place == 0 else "quiet"
         parts.append(f'<text class="{label}" x="{LEFT + WIDTH + 8}" y="{height:.1f}">{escape(name)}</text>')

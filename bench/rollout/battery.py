@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,15 +89,15 @@ def main() -> None:
     if given.json:
         print(json.dumps(result))
         return
-    for name, row in result["faults"].items():  # type: ignore[attr-defined]
+    for name, row in result["faults"].items():
         print(f"{name:40}{row['found']:>4} of {row['of']}  after {row['requests_p50']} canary requests (median)")
     print(f"healthy: {result['false_rollbacks']} of {result['healthy']} rolled back")
     print(f"recall {result['recall']:.3f}, precision {result['precision']:.3f}, {result['cpu_s']} s of processor")
 
 
-def run(log: Log, trial: Trial, each: int = EACH) -> dict[str, object]:
+def run(log: Log, trial: Trial, each: int = EACH) -> dict[str, Any]:
     began = time.process_time()
-    rows: dict[str, dict[str, object]] = {}
+    rows: dict[str, dict[str, float | None]] = {}
     found_all, healthy = 0, each * len(FAULTS)
     stretches = [Stretch(log, len(log) * place // each, trial) for place in range(each)]
     for name, fault in FAULTS.items():

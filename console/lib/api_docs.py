@@ -59,6 +59,8 @@ STALE: dict[Any, Any] = {
     (428, "application/problem+json"): problem_response("If-Match is missing"),
 }
 
+UNNAMED: dict[Any, Any] = {(428, "application/problem+json"): problem_response("Idempotency-Key is missing")}
+
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, required=True, description="ETag of what the change is based on"
 )
@@ -78,9 +80,20 @@ class ConsoleSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        for (status, media_type), response in PROBLEMS.items():
+        for (status, media_type), response in self.problems().items():
             bodies.setdefault(str(status), self._get_response_for_code(response, str(status), [media_type]))
         return bodies
+
+    def problems(self) -> dict[Any, Any]:
+        """What follows from the shape of a request: a place or page may be empty, a body or a query may be wrong."""
+        more = PROBLEMS
+        if "{" in self.path or self._is_list_view():
+            more = more | NOT_FOUND
+        if self.method != "GET" or self._is_list_view():
+            more = more | INVALID
+        if self.method == "POST" and getattr(self.view, "idempotency_required", False):
+            more = more | UNNAMED
+        return more
 
     def get_tags(self) -> list[str]:
         parts = self.path.removeprefix("/api/v1/").strip("/").split("/")

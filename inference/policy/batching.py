@@ -17,6 +17,7 @@ PRIORITY_LEVELS = 5  # 1 is served first
 DEFAULT_LEVEL = 3  # of a request that names none: there is room above it and below
 SECOND_SLOT_S = 0.002  # a batch shorter than this is worth preparing ahead
 MEMORY = 0.98  # weight of what was known before, a batch
+SURPRISES, LEAST_SURPRISE = 3, 0.2  # in a row, each off by more than the margin and the least: the device has changed
 SURE = 3.3  # standard deviations that 99.9 % of batches stay below, where their times are about normal
 GUESSED_ERROR, GUESSED_BATCHES = 0.06, 4.0  # what is taken for its error, as if seen so often, until more is seen
 WIDEST = 1.0  # of a margin: a model that is off by more than all of its prediction is of no use for refusing
@@ -52,16 +53,18 @@ class LatencyModel:
         self.judged = GUESSED_BATCHES
         self.squared_error = GUESSED_BATCHES * GUESSED_ERROR**2
         self.margin = 0.0
+        self.surprises = 0  # in a row: above the line positive, below it negative
 
     def observe(self, rows: int, seconds: float) -> None:
         """A batch took so long. One of no rows, or of a time that is negative or no number, is not believed."""
         if rows < 1 or not 0.0 <= seconds < inf:
             return
-        self.weight = self.weight * MEMORY + 1.0
-        self.rows = self.rows * MEMORY + rows
-        self.rows_squared = self.rows_squared * MEMORY + rows * rows
-        self.seconds = self.seconds * MEMORY + seconds
-        self.rows_seconds = self.rows_seconds * MEMORY + rows * seconds
+        memory = self.note_surprise(seconds, self.base_s + self.row_s * rows)
+        self.weight = self.weight * memory + 1.0
+        self.rows = self.rows * memory + rows
+        self.rows_squared = self.rows_squared * memory + rows * rows
+        self.seconds = self.seconds * memory + seconds
+        self.rows_seconds = self.rows_seconds * memory + rows * seconds
         mean_rows, mean_s = self.rows / self.weight, self.seconds / self.weight
         spread = self.rows_squared / self.weight - mean_rows * mean_rows
         # With one batch size only, its mean is all that is known; a slope under zero is noise.
@@ -73,6 +76,17 @@ class LatencyModel:
         self.judged = self.judged * MEMORY + 1.0
         self.squared_error = self.squared_error * MEMORY + error * error
         self.margin = min(SURE * sqrt(self.squared_error / self.judged), WIDEST)
+
+    def note_surprise(self, seconds: float, expected_s: float) -> float:
+        """How much of what was known is kept. One batch far off the line is an accident; several in a row, all to the
+        same side, are a device that has become another: then all that was known weighs as one batch."""
+        error = seconds / expected_s - 1.0 if expected_s > 0.0 else 0.0
+        if abs(error) <= max(self.margin, LEAST_SURPRISE):
+            self.surprises = 0
+        else:
+            side = 1 if error > 0.0 else -1
+            self.surprises = self.surprises + side if self.surprises * side > 0 else side
+        return MEMORY if abs(self.surprises) < SURPRISES else min(MEMORY, 1.0 / self.weight)
 
     @property
     def known(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench import rollout_power
+from bench.rollout import battery
 from bench.rollout.judge import Judge
 from bench.rollout.log import Log, read_log
 from bench.rollout.peers import PEERS, is_high
@@ -92,6 +93,14 @@ def test_injected_effects_are_found_and_healthy_canaries_kept(trial: Trial, heal
         assert result["detected"] >= 28
         assert result["requests_p50"] <= result["requests_p95"]
     assert set(result["peers"]) == set(PEERS)
+
+
+def test_the_battery_finds_what_is_broken_and_keeps_what_is_not():
+    result = battery.run(a_log(), Trial(), each=1)
+    assert result["healthy"] == len(battery.FAULTS)
+    assert result["false_rollbacks"] <= 1
+    assert result["recall"] >= 0.7  # this log is a sixth of the one it is meant for
+    assert result["faults"]["all outputs invalid"]["found"] == 1
 
 
 def write_gentd26(path: Path, rows: int = 3000) -> Path:

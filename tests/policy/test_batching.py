@@ -44,6 +44,23 @@ def test_one_batch_size_teaches_only_its_own_time() -> None:
     assert model.predict_s(64) == pytest.approx(0.02)
 
 
+def test_a_device_that_has_become_another_is_believed_after_a_few_batches() -> None:
+    model = taught((1, 0.012), (8, 0.026), (32, 0.074))
+    for rows in (32, 31):
+        model.observe(rows, 2 * (0.010 + 0.002 * rows))
+    assert model.predict_s(32) < 0.1
+    for rows in (32, 30, 32):  # the third in a row, and two more
+        model.observe(rows, 2 * (0.010 + 0.002 * rows))
+    assert model.predict_s(32) == pytest.approx(0.148, rel=0.1)
+
+
+def test_accidents_now_and_then_change_little() -> None:
+    model = taught((1, 0.012), (8, 0.026), (32, 0.074))
+    for turn in range(100):
+        model.observe(32, 0.3 if turn % 20 == 0 else 0.074)
+    assert model.predict_s(32) == pytest.approx(0.085, rel=0.15)
+
+
 def test_noise_never_makes_larger_batches_cheaper_than_nothing() -> None:
     model = taught((1, 0.05), (32, 0.01))
     assert model.row_s == 0

@@ -2,7 +2,7 @@
 
 The best cell's log-wealth is a walk whose steps have a known mean and spread under the assumed effect; when it first
 passes ln(cells' share / alpha's share) is, nearly, an inverse Gaussian time. A mixture is never slower than its best
-cell after paying for that cell's share. Within about 15 % of simulation (docs/canary.md); nothing is decided by it.
+cell after paying for that cell's share. Within a third of what simulation finds; nothing is decided by it.
 """
 
 import math
@@ -99,9 +99,8 @@ def walk(steps: Sequence[tuple[float, float]], height: float) -> Passage:
     variance = sum(chance * step * step for chance, step in steps) - drift * drift
     if variance <= 0.0:
         return Passage(height / drift, height / drift)
-    # It passes by a jump: on average it ends about half a mean square step beyond, as in Wald's correction.
-    mean = height / drift
-    return Passage(passage_time(0.5, mean, height * height / variance), passage_time(0.95, mean, height**2 / variance))
+    mean, shape = height / drift, height * height / variance
+    return Passage(passage_time(0.5, mean, shape), passage_time(0.95, mean, shape))
 
 
 def passage_time(level: float, mean: float, shape: float) -> float:

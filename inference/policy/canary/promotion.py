@@ -12,6 +12,8 @@ that is under it harms nobody. Being bad means both, so the mean of the two e-va
 import math
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from inference.policy.canary.absolute import AbsoluteTest, gains_of
 from inference.policy.canary.errors import FailureTest, theta
 from inference.policy.canary.guard import Guard
@@ -50,15 +52,9 @@ def want_failures(guard: Guard, needed: float, objective: Guard | None) -> Wanti
         return compared
     both = log_sum_exp((log_e, under.wealth.log_e)) - math.log(2.0)
     if under.wealth.log_e <= log_e:
-        return Wanting(
-            guard=compared.guard, unit="failures", have=have, need=compared.need, log_e=both, log_needed=needed,
-            excluded_ratio=excluded,
-        )  # fmt: skip
-    seen = under.good + under.bad
-    return Wanting(
-        guard=compared.guard, unit="requests", have=seen, need=requests_needed(under, needed + math.log(2.0)),
-        log_e=both, log_needed=needed, excluded_ratio=excluded,
-    )  # fmt: skip
+        return replace(compared, log_e=both)
+    need = requests_needed(under, needed + math.log(2.0))
+    return replace(compared, unit="requests", have=under.good + under.bad, need=need, log_e=both)
 
 
 def failures_needed(guard: Guard, excluded: float, needed: float) -> int | None:
