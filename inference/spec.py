@@ -364,9 +364,11 @@ KINDS: dict[str, type[Document]] = {
 KEYS_NAME = "all"  # the one key under which the keys document lies
 
 # The one way to publish, a script, so that reading, comparing and writing are one step and nobody ever puts an older
-# document over a newer one. KEYS: hash, FEED, FEED_REVISION. ARGV: kind, key, document, FEED_LENGTH. Answers the new
-# revision, or 0 when Redis already holds the same or a newer document. Ranks: (fence, revision) where the document has
-# a fence, otherwise (epoch, generation); another epoch always replaces.
+# document over a newer one. KEYS: hash, FEED, FEED_REVISION and, for documents with a fence, the counter of fences.
+# ARGV: kind, key, document, FEED_LENGTH. Answers the new revision, or 0 when Redis already holds the same or a newer
+# document, or when the fence has risen: what a controller sends after another took its place must not be believed, even
+# where that one has not written yet. Ranks: (fence, revision) where the document has a fence, otherwise (epoch,
+# generation); another epoch always replaces.
 PUBLISH = """
 local function older(held, given)
   if given.fence then
@@ -376,6 +378,7 @@ local function older(held, given)
   end
   return held.epoch ~= given.epoch or (held.generation or 0) < (given.generation or 0)
 end
+if KEYS[4] and (cjson.decode(ARGV[3]).fence or 0) < tonumber(redis.call('GET', KEYS[4]) or '0') then return 0 end
 local raw = redis.call('HGET', KEYS[1], ARGV[2])
 if raw then
   local readable, held = pcall(cjson.decode, raw)

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from inference.errors import BadDocument
 from inference.log import get_log
 from inference.spec import DOCUMENTS, FEED, FEED_LENGTH, FEED_REVISION, PUBLISH, Document, encode
+from inference.status import FENCE
 from inference.sync.connect import AWAY, BLOCK_S, connect, connect_blocking, next_backoff, still_wanted, text_of
 from inference.sync.documents import KINDS, Change, Documents, accept_all, generations_of, is_newer, read_document
 from inference.sync.files import DocumentFolder
@@ -208,9 +209,10 @@ class Feed:
     async def send(self, kind: str, key: str, document: Document) -> bool:
         if self.calls is None:
             return False
-        revision = await self.calls.eval(
-            PUBLISH, 3, DOCUMENTS.format(kind=kind), FEED, FEED_REVISION, kind, key, encode(document), FEED_LENGTH
-        )
+        places = [DOCUMENTS.format(kind=kind), FEED, FEED_REVISION]
+        if hasattr(document, "fence"):
+            places.append(FENCE)
+        revision = await self.calls.eval(PUBLISH, len(places), *places, kind, key, encode(document), FEED_LENGTH)
         if self.unpublished.get((kind, key)) is document:
             del self.unpublished[kind, key]
         return bool(revision)

@@ -6,12 +6,14 @@ import time
 
 import pytest
 import redis
+import redis.asyncio
 
 from inference.spec import FEED, FEED_REVISION, encode
-from inference.status import Endpoints
+from inference.status import LEASE, Endpoints
 from inference.sync.documents import Documents, accept_all
 from inference.sync.feed import Feed
 from inference.sync.files import DocumentFolder
+from inference.sync.lease import Lease
 
 asyncio_test = pytest.mark.asyncio
 
@@ -40,6 +42,25 @@ async def test_redis_refuses_older_documents_and_takes_a_restored_database(valke
         assert await feed.send("endpoints", "p", Endpoints(pool="p", fence=2, revision=1))
         assert not await feed.send("endpoints", "p", Endpoints(pool="p", fence=1, revision=9))
         assert await feed.send("endpoints", "p", Endpoints(pool="p", fence=3, revision=0))
+
+
+@asyncio_test
+async def test_a_controller_whose_place_was_taken_is_refused_before_its_successor_has_written(
+    valkey, tmp_path, following, until
+):
+    client = redis.asyncio.Redis.from_url(valkey)
+    async with following(valkey, tmp_path) as feed:
+        await until(lambda: feed.connected)
+        first, second = Lease(client, "first"), Lease(client, "second")
+        assert await first.take()
+        assert await feed.send("endpoints", "p", Endpoints(pool="p", fence=first.fence, revision=1))
+        await client.delete(LEASE)  # as its expiry would
+        assert await second.take()
+
+        assert not await feed.send("endpoints", "p", Endpoints(pool="p", fence=first.fence, revision=2))
+        assert not await feed.send("endpoints", "new", Endpoints(pool="new", fence=first.fence, revision=1))
+        assert await feed.send("endpoints", "p", Endpoints(pool="p", fence=second.fence, revision=1))
+    await client.aclose()
 
 
 @asyncio_test
