@@ -39,11 +39,11 @@ def explain(cache: Cache[object], key: int, now_s: float) -> Explanation:
 
 
 def explain_absence(cache: Cache[object], key: int, now_s: float) -> Explanation:
-    gone = cache.departures.get(key)
+    gone = cache.last_departure(key)
     if gone is None:
-        return Explanation("unknown", f"not stored, and not among the last {len(cache.departures)} that left")
-    stayed_s, since_s = gone.at_s - gone.stored_s, now_s - gone.at_s
-    story = f"left {since_s:.1f} s ago after {stayed_s:.1f} s, asked for {times(gone.hits)}"
+        return Explanation("unknown", f"not stored, and not among the last {len(cache.departed)} that left")
+    stayed_s, since_s = gone.at_s - gone.entry.stored_s, now_s - gone.at_s
+    story = f"left {since_s:.1f} s ago after {stayed_s:.1f} s, asked for {times(gone.entry.hits)}"
     because = {
         Left.EVICTED: f"made room for {gone.incoming:x}: {gone.rule}",
         Left.EXPIRED: "its time to live was over",
