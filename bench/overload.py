@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.05, help="of a batch's time: deviation of its logarithm")
     parser.add_argument("--batch", type=int, default=32, help="most rows of a batch")
     parser.add_argument("--timeout-ms", type=float, default=250.0)
+    parser.add_argument("--target-ms", type=float, default=0.0, help="what a wait should be while ours stands; 0: off")
     parser.add_argument("--places", type=int, default=512, help="requests that may wait")
     parser.add_argument("--seconds", type=float, default=60.0, help="of simulated time, at least, a load")
     parser.add_argument("--seed", type=int, default=1)
@@ -62,8 +63,9 @@ def main() -> None:
         parser.error("The exact optimum is known for --servers 1 only.")
     executor = Executor(given.base_ms / 1000.0, given.row_ms / 1000.0, given.noise)
     setting = Setting(
-        executor, given.servers, given.batch, given.timeout_ms / 1000.0, given.places, given.seconds, given.seed
-    )
+        executor, given.servers, given.batch, given.timeout_ms / 1000.0, given.places, given.seconds, given.seed,
+        given.target_ms / 1000.0,
+    )  # fmt: skip
     names = LINES if given.policy == "all" else (given.policy,)
     rows = []
     for row in measure(trace, given.trace.name, loads, names, setting, given.exact):

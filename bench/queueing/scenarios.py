@@ -38,6 +38,7 @@ class Setting:
     places: int
     seconds: float
     seed: int
+    target_s: float = 0.0  # of a standing queue, for ours; 0: only deadlines bound a wait
 
     @property
     def capacity(self) -> float:
@@ -83,7 +84,7 @@ def serve(name: str, demand: Demand, setting: Setting, slow: tuple[float, float]
     for _ in range(setting.servers):
         pool.start(warm=True)
     admission = Admission(LatencyModel(), setting.max_rows)
-    line = make_line(name, admission, setting.places, setting.places_in_time)
+    line = make_line(name, admission, setting.places, setting.places_in_time, setting.target_s)
     service = BatchService(pool, setting.executor, admission, line, demand, Random(setting.seed + 1))
     if slow is not None:
         pool.simulation.at(slow[0], set_pace, pool, 2.0)
