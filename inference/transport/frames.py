@@ -242,7 +242,8 @@ class FrameReader:
                 return []
             frame, self.large, self.got = self.large, None, 0
             return [cut(frame)]
-        frames, start, end = [], 0, self.got
+        frames: list[Frame] = []
+        start, end = 0, self.got
         while end - start >= PREFIX.size:
             kind, header_size, body_size = check_prefix(self.scratch, start)
             body_start = PREFIX.size + header_size
