@@ -100,10 +100,10 @@ def tables(rows: list[tuple[str, Row]]) -> str:
         over = (100 * (row["adaptive"] - other) for other in (best, row["lru"]))
         lines.append(f"| {label} | {' | '.join(told)} | {' | '.join(f'{points:+.2f}' for points in over)} |")
     twins = [(name, f"{library}:{there}") for name, (library, there) in peers.NAMES.items() if library == "libcachesim"]
-    apart = [f"{name} {100 * max(abs(row[name] - row[twin]) for _, row in rows):.3f}" for name, twin in twins if others]
-    return "\n".join(
-        [*lines, *(["", f"Largest distance to libcachesim, in points: {', '.join(apart)}."] if apart else [])]
-    )
+    if others:
+        apart = [f"{name} {100 * max(abs(row[name] - row[twin]) for _, row in rows):.3f}" for name, twin in twins]
+        lines += ["", f"Largest distance to libcachesim, in points: {', '.join(apart)}."]
+    return "\n".join(lines)
 
 
 def speed_table(speeds: list[Row], rows: list[tuple[str, Row]]) -> str:
