@@ -250,8 +250,8 @@ class FrameReader:
             size = self.check_size(body_start + body_size)
             if start + size > end:
                 break
-            frame = bytes(self.scratch[start : start + size])
-            frames.append((kind, frame[PREFIX.size : body_start], memoryview(frame)[body_start:]))
+            whole = bytes(self.scratch[start : start + size])
+            frames.append((kind, whole[PREFIX.size : body_start], memoryview(whole)[body_start:]))
             start += size
         self.got = end - start
         if self.got:
