@@ -147,7 +147,7 @@ class Forecast:
         for index in range(BINS - 1, 0, -1):
             left -= self.bins[index]
             if left < 0.0:
-                return bin_top(index)
+                return bin_top(index)  # not a point within: rather a slot too many than a promise broken
         return LOW
 
     def slots_needed(self, share: float, wait_s: float) -> tuple[float, dict[str, float | str]]:
