@@ -18,6 +18,7 @@ FILL_S = 30.0  # 4 MB of buffers of the system, by answers of a kilobyte
 FOREVER_S = 60.0
 BOMB_BYTES = 100_000_000
 BLOCK = b"a" * 65_536
+STATUS_OK = b"HTTP/1.1 200 OK\r\n\r\n"  # many answers count as one
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
@@ -98,6 +99,16 @@ async def slow_reader(sock: socket.socket, target: Target) -> bytes:
             await asyncio.sleep(DRIP_S)
     await asking
     return b""  # what it was answered is right; that it is cut off is what is wanted
+
+
+async def pipelined_flood(sock: socket.socket, target: Target) -> bytes:
+    """As many small, right requests as the connection takes, all answers read: no client's turn may be endless."""
+    config = target.path.removesuffix("/infer") + "/config"
+    reading = asyncio.create_task(read_all(sock))
+    await send(sock, head(target, method="GET", path=config) * 2_000)
+    await asyncio.sleep(1.0)
+    sock.shutdown(socket.SHUT_WR)
+    return STATUS_OK if STATUS.findall(await reading) else b""
 
 
 async def send_forever(sock: socket.socket, data: bytes) -> None:
@@ -189,6 +200,7 @@ def attacks(head_s: float, body_s: float) -> list[Attack]:
         Attack("slowloris", slow_head, 500, statuses(0, 408), head_s),
         Attack("slow body", slow_body, 500, statuses(0, 408), body_s),
         Attack("slow reader", slow_reader, 8, statuses(0), FILL_S + body_s),
+        Attack("pipelined flood", pipelined_flood, 4, statuses(200), slack_s),
         Attack("half-open", half_open, 2000, statuses(0, 408), head_s),
         Attack("vanished", vanish, 500, statuses(0, 408), body_s),
         Attack("huge head", huge_head, 8, statuses(0, 400, 413, 431), slack_s, fast),

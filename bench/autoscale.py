@@ -6,7 +6,8 @@ they are asked for. Costs are told as a multiple of the least that a fleet costs
 knows the future and whose replicas start in no time (`inference/simulator/scaling_bound.py`).
 
     python -m bench.autoscale --trace FILE --format azure_llm|mooncake --cold-start-s 30 --policy all --json
-    python -m bench.autoscale --trace FILE --format mooncake --chart docs/charts/autoscaling.svg
+    python -m bench.autoscale --trace FILE --format mooncake --chart autoscaling.svg
+    python -m bench.autoscale --generate day-in-an-hour
 
 A line a policy: `violations` is the part of requests that were late; `direction_changes` the most turns of the number
 of replicas, from up to down or back, within any one cold start. docs/autoscaling.md says what the figures are worth.
@@ -24,6 +25,7 @@ import numpy as np
 
 from bench.scaling_chart import Curve, draw_chart
 from bench.scaling_hindsight import cheapest
+from bench.scaling_traffic import SHAPES, generate
 from inference.policy.autoscaling.decide import Autoscaler
 from inference.policy.autoscaling.load import Load
 from inference.simulator.baselines import HorizontalPodAutoscaler, KnativePodAutoscaler, Static
@@ -46,13 +48,17 @@ Row = dict[str, str | float | int]
 
 def main() -> int:
     given = arguments()
+    name = given.trace.name if given.trace else given.generate
     try:
-        work = read_work(given.trace, given.format, given.slots)
+        if given.trace:
+            work = read_work(given.trace, given.format, given.slots)
+        else:
+            work = generate(given.generate, given.slots)
     except (BadTrace, OSError) as error:
-        print(f"{given.trace}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     if not work.end_s:
-        print(f"{given.trace}: fewer than two moments of arrival; there is nothing to scale.", file=sys.stderr)
+        print(f"{name}: fewer than two moments of arrival; there is nothing to scale.", file=sys.stderr)
         return 1
     bound = bound_of(work, given.cold_start_s)
     setting = Setting(
@@ -83,7 +89,7 @@ def main() -> int:
             Curve("ours, by promise", sweep_ours(work, setting, bound, given)),
         ]
         given.chart.parent.mkdir(parents=True, exist_ok=True)
-        given.chart.write_text(draw_chart(given.trace.stem, curves, points, GOAL))
+        given.chart.write_text(draw_chart(Path(name).stem, curves, points, GOAL))
     return 0
 
 
@@ -177,8 +183,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m bench.autoscale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--trace", type=Path, required=True)
-    parser.add_argument("--format", choices=tuple(PROMPT_TOKEN_S), required=True)
+    parser.add_argument("--trace", type=Path, help="with --format")
+    parser.add_argument("--format", choices=tuple(PROMPT_TOKEN_S))
+    parser.add_argument("--generate", choices=tuple(SHAPES), help="traffic of this shape, instead of a trace")
     parser.add_argument("--cold-start-s", type=not_negative, default=30.0)
     parser.add_argument("--policy", choices=("ours", "kpa", "hpa", "static", "all"), default="all")
     parser.add_argument("--json", action="store_true", help="a line of JSON a policy")
@@ -188,7 +195,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--wait-s", type=positive, default=1.0, help="a request that waits longer is late")
     parser.add_argument("--late-share", type=share, default=0.005, help="of requests: what ours promises")
     parser.add_argument("--chart", type=Path, help="file for an SVG of cost against late requests")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if bool(given.trace) == bool(given.generate) or bool(given.trace) != bool(given.format):
+        parser.error("name a --trace and its --format, or a shape to --generate")
+    return given
 
 
 def not_negative(text: str) -> float:

@@ -129,7 +129,7 @@ class Bench:
         pipeline.warm_up()
         empty: Empty = PinnedBuffers() if self.device.type == "cuda" else new_array
         items, rows = [{"pixels": picture} for picture in self.pictures], [1] * self.batch
-        on_the_way: list[Callable[[], dict[str, np.ndarray]]] = []
+        on_the_way: list[Any] = []  # runtimes.pipeline.Launched
 
         def launch() -> None:
             on_the_way.append(pipeline.launch(collate(items, self.inputs, empty)))
@@ -138,13 +138,13 @@ class Bench:
             launch()
             if len(on_the_way) < 2:
                 return 0
-            return len(split(on_the_way.pop(0)(), rows, self.outputs, {}))
+            return len(split(on_the_way.pop(0).wait(), rows, self.outputs, {}))
 
         def answer() -> np.ndarray:
             launch()
             while len(on_the_way) > 1:
-                on_the_way.pop(0)()
-            (tensors,) = zip(*split(on_the_way.pop()(), rows, self.outputs, {}), strict=True)
+                on_the_way.pop(0).wait()
+            (tensors,) = zip(*split(on_the_way.pop().wait(), rows, self.outputs, {}), strict=True)
             return np.concatenate([np.frombuffer(one.data, NUMPY_KIND["FP32"]).reshape(one.shape) for one in tensors])
 
         return turn, answer

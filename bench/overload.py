@@ -43,7 +43,11 @@ def main() -> None:
     parser.add_argument("--row-ms", type=float, default=2.0, help="c of it")
     parser.add_argument("--noise", type=float, default=0.05, help="of a batch's time: deviation of its logarithm")
     parser.add_argument("--batch", type=int, default=32, help="most rows of a batch")
+    parser.add_argument(
+        "--most-rows", type=int, default=1, help="of a request, by the tokens that the trace says it made"
+    )
     parser.add_argument("--timeout-ms", type=float, default=250.0)
+    parser.add_argument("--target-ms", type=float, default=0.0, help="what a wait should be while ours stands; 0: off")
     parser.add_argument("--places", type=int, default=512, help="requests that may wait")
     parser.add_argument("--seconds", type=float, default=60.0, help="of simulated time, at least, a load")
     parser.add_argument("--seed", type=int, default=1)
@@ -58,12 +62,15 @@ def main() -> None:
         parser.error(str(error))
     if len(trace) < 2 or not loads or loads[0] <= 0.0:
         parser.error("Name a trace of two requests or more, and loads above zero.")
-    if given.exact and given.servers != 1:
-        parser.error("The exact optimum is known for --servers 1 only.")
+    if given.exact and (given.servers, given.most_rows) != (1, 1):
+        parser.error("The exact optimum is known for --servers 1 and requests of one row only.")
+    if not 1 <= given.most_rows <= given.batch:
+        parser.error("--most-rows is at least 1, and at most a batch.")
     executor = Executor(given.base_ms / 1000.0, given.row_ms / 1000.0, given.noise)
     setting = Setting(
-        executor, given.servers, given.batch, given.timeout_ms / 1000.0, given.places, given.seconds, given.seed
-    )
+        executor, given.servers, given.batch, given.timeout_ms / 1000.0, given.places, given.seconds, given.seed,
+        given.most_rows, given.target_ms / 1000.0,
+    )  # fmt: skip
     names = LINES if given.policy == "all" else (given.policy,)
     rows = []
     for row in measure(trace, given.trace.name, loads, names, setting, given.exact):

@@ -43,6 +43,10 @@ def main() -> None:
     parser.add_argument("--weight", type=share, default=0.1, help="the canary's share of traffic")
     parser.add_argument("--unit", choices=("sticky", "request"), default="request")
     parser.add_argument("--inject", default="", metavar="errors=3.0|latency=1.2")
+    parser.add_argument(
+        "--spread", choices=("local", "even"), default="local",
+        help="whether injected errors multiply the log's share of failures at the moment, or its mean",
+    )  # fmt: skip
     parser.add_argument("--alpha", type=share, default=0.01, help="chance of a false rollback, all guards together")
     parser.add_argument("--slo-error-percent", type=float, default=5.0)
     parser.add_argument("--gateways", type=positive, default=1, help="split over so many, merged each second")
@@ -55,7 +59,8 @@ def main() -> None:
     try:
         trial = Trial(
             weight=given.weight, sticky=given.unit == "sticky", alpha=given.alpha, gateways=given.gateways,
-            slo_error_percent=given.slo_error_percent, rate=given.rate, **effect_of(given.inject),
+            slo_error_percent=given.slo_error_percent, rate=given.rate, even=given.spread == "even",
+            **effect_of(given.inject),
         )  # fmt: skip
         log = read_log(given.log, given.format)
     except (ValueError, OSError) as error:
@@ -135,7 +140,7 @@ def run(log: Log, trial: Trial, replays: int, seed: int) -> dict[str, Any]:
         "log": log.name,
         "unit": "sticky" if trial.sticky else "request",
         "weight": trial.weight,
-        "inject": {"errors": trial.errors, "latency": trial.latency},
+        "inject": {"errors": trial.errors, "latency": trial.latency, "spread": "even" if trial.even else "local"},
         "gateways": trial.gateways,
         "alpha": trial.alpha,
         "replays": replays,

@@ -38,6 +38,10 @@ WORKS = (
     Work("Mooncake conversation", "mooncake_conversation.jsonl", "mooncake", (1827, 18279)),
     Work("ARC OLTP", "arc_oltp.txt.gz", "oltp", (1000, 2000)),
 )
+BELADY = "libcachesim:Belady"
+OTHERS = {
+    "theine:WTinyLFU": "theine", "libcachesim:TwoQ": "2Q", "libcachesim:LIRS": "LIRS", BELADY: "Belady",
+}  # fmt: skip
 Row = dict[str, float]  # strategy → hit ratio
 
 
@@ -65,7 +69,7 @@ def main() -> int:
     if given.document and rows:
         CHART.write_text(draw(rows))
         text = replace(PAGE.read_text(), "figures", tables(rows))
-        text = replace(text, "speed", speed_table(speeds))
+        text = replace(text, "speed", speed_table(speeds, rows))
         if curves:
             text = replace(text, "curves", curve_table(curves))
         PAGE.write_text(text)
@@ -81,11 +85,13 @@ def rounded(row: Row) -> Row:
 
 
 def tables(rows: list[tuple[str, Row]]) -> str:
-    names = [*STRATEGIES, *(name for name in rows[0][1] if name not in STRATEGIES)]
+    others = [name for name in OTHERS if name in rows[0][1]]
+    names = [*STRATEGIES, *others]
     # The optimum knows the future, so it is no rival.
-    rivals = [name for name in names if name != "adaptive" and "Belady" not in name]
+    rivals = [name for name in names if name not in ("adaptive", BELADY)]
+    titles = [*STRATEGIES, *(OTHERS[name] for name in others)]
     lines = [
-        f"| trace @ objects | {' | '.join(names)} | adaptive over the best | over LRU |",
+        f"| trace @ objects | {' | '.join(titles)} | adaptive over the best | over LRU |",
         "|---" * (len(names) + 3) + "|",
     ]
     for label, row in rows:
@@ -93,15 +99,21 @@ def tables(rows: list[tuple[str, Row]]) -> str:
         told = (f"**{row[name]:.2%}**" if row[name] == best else f"{row[name]:.2%}" for name in names)
         over = (100 * (row["adaptive"] - other) for other in (best, row["lru"]))
         lines.append(f"| {label} | {' | '.join(told)} | {' | '.join(f'{points:+.2f}' for points in over)} |")
+    twins = [(name, f"{library}:{there}") for name, (library, there) in peers.NAMES.items() if library == "libcachesim"]
+    if others:
+        apart = [f"{name} {100 * max(abs(row[name] - row[twin]) for _, row in rows):.3f}" for name, twin in twins]
+        lines += ["", f"Largest distance to libcachesim, in points: {', '.join(apart)}."]
     return "\n".join(lines)
 
 
-def speed_table(speeds: list[Row]) -> str:
-    lines = ["| strategy | ns a request, fastest row | slowest row | times LRU's, median |", "|---|---|---|---|"]
+def speed_table(speeds: list[Row], rows: list[tuple[str, Row]]) -> str:
+    lines = ["| strategy | ns, fastest row | median | slowest | times LRU's, median |", "|---|---|---|---|---|"]
     for name in STRATEGIES:
-        times = [row[name] for row in speeds]
+        # A miss is two operations: the look-up, and the insertion with its eviction.
+        times = sorted(speed[name] / (2.0 - row[name]) for speed, (_, row) in zip(speeds, rows, strict=True))
         ratio = sorted(row[name] / row["lru"] for row in speeds)[len(speeds) // 2]
-        lines.append(f"| {name} | {min(times):.0f} | {max(times):.0f} | {ratio:.1f} |")
+        middle = times[len(times) // 2]
+        lines.append(f"| {name} | {times[0]:.0f} | {middle:.0f} | {times[-1]:.0f} | {ratio:.1f} |")
     return "\n".join(lines)
 
 

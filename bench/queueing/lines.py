@@ -12,6 +12,7 @@ from collections import deque
 from operator import attrgetter
 
 from inference.policy.admission import Admission
+from inference.policy.codel import Codel
 from inference.policy.waiting import Batch, Leaver, Reason, WaitingLine
 from inference.simulator.batch_service import Line, Request
 
@@ -51,12 +52,13 @@ class PlainLine:
         return Batch(works, rows, leavers)
 
 
+INTERVALS = 10  # times the target that a queue may stay above it before it stands
 LINES = ("ours", "fifo", "fifo-bounded", "fifo-tuned", "edf")
 
 
-def make_line(name: str, admission: Admission, places: int, places_in_time: int) -> Line:
+def make_line(name: str, admission: Admission, places: int, places_in_time: int, target_s: float) -> Line:
     if name == "ours":
-        return WaitingLine(admission, places)
+        return WaitingLine(admission, places, Codel(target_s, INTERVALS * target_s) if target_s else None)
     if name == "fifo":
         return PlainLine(drop_expired=False)
     if name == "fifo-bounded":

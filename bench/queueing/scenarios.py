@@ -2,7 +2,8 @@
 
 A trace is sped up until its mean rate is the given part of what the servers can do in full batches, and repeated until
 it lasts `seconds`. Speeding it up is the same as making the servers slower and the deadlines longer by the same factor:
-only the ratio of deadline to batch time matters.
+only the ratio of deadline to batch time matters. A request has one row, or up to `most_rows` by the tokens that the
+trace says it made; goodput counts rows.
 """
 
 from collections.abc import Hashable
@@ -20,7 +21,7 @@ from inference.simulator.clairvoyant import goodput_bound
 from inference.simulator.clock import Simulation
 from inference.simulator.durations import Constant, Executor
 from inference.simulator.servers import ServerPool
-from inference.simulator.traffic import Traffic
+from inference.simulator.traffic import Ints, Traffic
 
 TOP, LOW = 1, 5  # levels of priority
 URGENT_LOAD = 0.3  # of capacity, in the scenario of priorities
@@ -38,6 +39,8 @@ class Setting:
     places: int
     seconds: float
     seed: int
+    most_rows: int = 1  # of a request
+    target_s: float = 0.0  # of a standing queue, for ours; 0: only deadlines bound a wait
 
     @property
     def capacity(self) -> float:
@@ -51,17 +54,26 @@ class Setting:
         return max(1, int(self.capacity * (self.timeout_s - 2.0 * self.executor.mean_s(self.max_rows))))
 
     def bound(self, demand: Demand) -> int:
-        deadlines = [at_s + timeout_s for at_s, timeout_s in zip(demand.at_s, demand.timeout_s, strict=True)]
-        return goodput_bound(demand.at_s, deadlines, self.executor, self.servers, self.max_rows)
+        """Of rows: each of a request is taken for a request of its own, which makes it only easier."""
+        at_s = np.repeat(demand.at_s, demand.rows)
+        deadlines_s = at_s + np.repeat(demand.timeout_s, demand.rows)
+        return goodput_bound(at_s.tolist(), deadlines_s.tolist(), self.executor, self.servers, self.max_rows)
 
 
 def demand_at(trace: Traffic, load: float, setting: Setting, level: int = 3, caller: Hashable = 0) -> Demand:
     """The trace at `load` times the capacity, for at least the setting's seconds."""
-    traffic = trace.at_rate(load * setting.capacity)
+    rows = rows_of(trace, setting.most_rows)
+    traffic = trace.at_rate(load * setting.capacity / float(np.mean(rows)))
     times = max(1, round(setting.seconds / traffic.seconds))
     at_s = traffic.repeated(times).at_s.tolist()
     count = len(at_s)
-    return Demand(at_s, [setting.timeout_s] * count, [level] * count, [1] * count, [caller] * count)
+    return Demand(at_s, [setting.timeout_s] * count, [level] * count, rows.tolist() * times, [caller] * count)
+
+
+def rows_of(trace: Traffic, most: int) -> Ints:
+    """1 … `most`, in proportion to the tokens made; a request of the mean has a third of the most."""
+    mean = max(1.0, float(np.mean(trace.output_tokens)))
+    return np.clip(np.ceil(trace.output_tokens / mean * most / 3.0), 1, most).astype(np.int64)
 
 
 def together(*demands: Demand) -> Demand:
@@ -83,7 +95,7 @@ def serve(name: str, demand: Demand, setting: Setting, slow: tuple[float, float]
     for _ in range(setting.servers):
         pool.start(warm=True)
     admission = Admission(LatencyModel(), setting.max_rows)
-    line = make_line(name, admission, setting.places, setting.places_in_time)
+    line = make_line(name, admission, setting.places, setting.places_in_time, setting.target_s)
     service = BatchService(pool, setting.executor, admission, line, demand, Random(setting.seed + 1))
     if slow is not None:
         pool.simulation.at(slow[0], set_pace, pool, 2.0)
@@ -98,15 +110,16 @@ def set_pace(pool: ServerPool, pace: float) -> None:
 
 
 def in_time(service: BatchService, level: int | None = None, caller: Hashable | None = None) -> tuple[int, int]:
-    """How many were answered in time, and of how many."""
-    fates = [
-        fate
-        for fate, its_level, its_caller in zip(
-            service.outcome, service.demand.level, service.demand.caller, strict=True
-        )
-        if level in (None, its_level) and caller in (None, its_caller)
-    ]
-    return fates.count(Outcome.IN_TIME), len(fates)
+    """How many rows were answered in time, and of how many."""
+    demand = service.demand
+    good = count = 0
+    for fate, rows, its_level, its_caller in zip(
+        service.outcome, demand.rows, demand.level, demand.caller, strict=True
+    ):
+        if level in (None, its_level) and caller in (None, its_caller):
+            count += rows
+            good += rows * (fate is Outcome.IN_TIME)
+    return good, count
 
 
 def goodput(name: str, demand: Demand, setting: Setting) -> float:
@@ -121,15 +134,14 @@ def of_capacity(rows: int, demand: Demand, setting: Setting) -> float:
 def overload(name: str, demand: Demand, bound: int, setting: Setting) -> dict[str, Any]:
     """One line under one load: everything the goals are about."""
     service = serve(name, demand, setting)
-    good, count = in_time(service)
-    refused = service.outcome.count(Outcome.REFUSED)
+    good, _ = in_time(service)
+    count, refused = len(demand), service.outcome.count(Outcome.REFUSED)
     latencies_ms = [
         1000.0 * latency_s
         for latency_s, fate in zip(service.latency_s, service.outcome, strict=True)
         if fate is Outcome.IN_TIME
     ]
     p50, p99 = np.quantile(latencies_ms, [0.5, 0.99]).tolist() if latencies_ms else (None, None)
-    admitted = count - refused
     return {
         "requests": count,
         "bound": bound,
@@ -140,7 +152,7 @@ def overload(name: str, demand: Demand, bound: int, setting: Setting) -> dict[st
         "refused": refused,
         "dropped": service.outcome.count(Outcome.DROPPED),
         "late": service.outcome.count(Outcome.LATE),
-        "admitted_in_time": part(good, admitted),
+        "admitted_in_time": part(len(latencies_ms), count - refused),
         "mean_batch": round(service.batched_rows / service.batches, 1) if service.batches else 0.0,
         "p50_ms": None if p50 is None else round(p50, 1),
         "p99_ms": None if p99 is None else round(p99, 1),
@@ -149,8 +161,8 @@ def overload(name: str, demand: Demand, bound: int, setting: Setting) -> dict[st
 
 def priorities(name: str, trace: Traffic, load: float, setting: Setting) -> dict[str, Any]:
     """A little urgent work, and `load` times the capacity of work that is not."""
-    low = demand_at(trace, load, setting, LOW)
-    top = demand_at(shifted(trace, 0.37), URGENT_LOAD, setting, TOP)
+    low = demand_at(trace, load, setting, level=LOW)
+    top = demand_at(shifted(trace, 0.37), URGENT_LOAD, setting, level=TOP)
     demand = together(low, cut(top, low.at_s[-1]))
     service = serve(name, demand, setting)
     urgent, of_urgent = in_time(service, TOP)

@@ -29,6 +29,7 @@ class Trial:
     sticky: bool = False
     errors: float = 1.0
     latency: float = 1.0
+    even: bool = False  # further errors fall evenly on the log, not where it has its own
     alpha: float = 0.01
     slo_error_percent: float = 5.0
     gateways: int = 1
@@ -94,7 +95,7 @@ class Stretch:
             canary = chance.random(len(base.client)) < trial.weight
         failed = base.failed
         if trial.errors != 1.0:
-            share = self.around
+            share = np.full(len(canary), self.share) if trial.even else self.around
             if not self.share:
                 share = np.full(len(canary), WITHOUT_FAILURES)
                 failed = chance.random(len(canary)) < share

@@ -11,7 +11,9 @@ from msgspec import Struct
 from inference.gateway.work import Work
 from inference.protocol.joined import share_out
 from inference.protocol.messages import Tensor
-from inference.transport.frames import BadFrame, Data, Item, Kind, Result, TensorHead, head_of, pack, tensors_of
+from inference.transport.frames import BadFrame, Data, Item, Kind, Result, TensorHead, head_of, pack_parts, tensors_of
+
+Frame = Sequence[bytes | memoryview]  # its parts
 
 NONE: list[TensorHead] = []
 
@@ -29,19 +31,19 @@ def same_form(works: Sequence[Work]) -> bool:
     return all([tensor.shape[1:] for tensor in work.tensors] == first for work in works[1:])
 
 
-def pack_joined(number: int, works: Sequence[Work], rows: int, now_s: float) -> bytes:
+def pack_joined(number: int, works: Sequence[Work], rows: int, now_s: float) -> Frame:
     items = [Item(work.rows, left_ms(work, now_s), NONE) for work in works]
     heads, body = [], []
     for place, first in enumerate(works[0].tensors):
         column = [work.tensors[place].data for work in works]
         heads.append(TensorHead(first.name, first.datatype, (rows, *first.shape[1:]), sum(map(len, column))))
         body += column
-    return pack(Kind.DATA, Data(number, items, heads), body)
+    return pack_parts(Kind.DATA, Data(number, items, heads), body)
 
 
-def pack_apart(number: int, works: Sequence[Work], now_s: float) -> bytes:
+def pack_apart(number: int, works: Sequence[Work], now_s: float) -> Frame:
     items = [Item(work.rows, left_ms(work, now_s), [head_of(tensor) for tensor in work.tensors]) for work in works]
-    return pack(Kind.DATA, Data(number, items), [tensor.data for work in works for tensor in work.tensors])
+    return pack_parts(Kind.DATA, Data(number, items), [tensor.data for work in works for tensor in work.tensors])
 
 
 def left_ms(work: Work, now_s: float) -> int:

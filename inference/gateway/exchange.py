@@ -48,7 +48,7 @@ class Head:
 class Request:
     __slots__ = ("arrived_s", "body", "head", "keep_alive")
 
-    def __init__(self, head: Head, body: bytes, arrived_s: float):
+    def __init__(self, head: Head, body: bytes | memoryview, arrived_s: float):
         self.head = head
         self.body = body
         self.arrived_s = arrived_s  # monotonic, when the body was whole
@@ -76,6 +76,7 @@ class Response(Struct):
     body: bytes = b""
     content_type: bytes = b"application/json"
     headers: bytes = b""  # more lines, each with its end
+    tail: tuple[bytes | memoryview, ...] = ()  # more of the body: large tensors, written from where they lie
 
 
 class Running(Protocol):

@@ -54,7 +54,7 @@ def render_head(response: Response, date: bytes, keep_alive: bool, http_1_0: boo
     return b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b%b\r\n" % (
         REASONS[response.status],
         response.content_type,
-        len(response.body),
+        len(response.body) + (sum(map(len, response.tail)) if response.tail else 0),
         date,
         response.headers,
         connection,

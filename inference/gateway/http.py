@@ -16,6 +16,7 @@ from inference.errors import SwitchyardError
 from inference.gateway.exchange import Head, Request, Response, Running
 from inference.gateway.heads import CONTINUE, render_head
 from inference.gateway.known_heads import END
+from inference.gateway.large_bodies import LargeBody, takes_past
 from inference.gateway.reading import BODIES_IN_FLIGHT, Reader
 
 if TYPE_CHECKING:
@@ -91,16 +92,26 @@ class Connection(asyncio.Protocol):
             self.since_s = monotonic()
             end = data.find(END) + len(END)
             head = self.server.known_heads.find(data[:end])
-            if head is not None and len(data) == end + head.body_bytes and self.readmit(head, data[:end]):
-                reader.head_done = True
-                self.server.buffered_bytes += head.body_bytes
-                request = Request(head, data[end:], self.since_s)
-                if self.active is None and not self.pending and not self.paused_since_s:
-                    self.begin(request)
-                else:
-                    self.take(request)
+            if head is not None and self.take_known(head, data, end):
                 return
         reader.feed(data)
+
+    def take_known(self, head: Head, data: bytes, end: int) -> bool:
+        """Take a request whose head, up to `end`, was read before; False where the parser has to look at it."""
+        missing = end + head.body_bytes - len(data)
+        if missing < 0 or (missing and not takes_past(head)) or not self.readmit(head, data[:end]):
+            return False
+        if missing:
+            LargeBody(self, head).begin(memoryview(data)[end:])
+            return True
+        self.reader.head_done = True
+        self.server.buffered_bytes += head.body_bytes
+        request = Request(head, data[end:], self.since_s)
+        if self.active is None and not self.pending and not self.paused_since_s:
+            self.begin(request)
+        else:
+            self.take(request)
+        return True
 
     def readmit(self, head: Head, raw: bytes) -> bool:
         """Whether a request with this well-known head can be taken without a look at it."""
@@ -109,6 +120,13 @@ class Connection(asyncio.Protocol):
             return self.server.buffered_bytes + head.body_bytes <= limit_bytes
         self.server.known_heads.forget(raw)
         return False
+
+    def read_by(self, protocol: asyncio.BaseProtocol) -> None:
+        """Let `protocol` have what comes in. How the loop reads follows from its kind, when reading starts."""
+        self.transport.pause_reading()
+        self.transport.set_protocol(protocol)
+        if not self.reading_paused:
+            self.transport.resume_reading()
 
     def invite(self) -> None:
         """Ask for the body of a client that waits for it, where it is next in turn."""
@@ -193,16 +211,15 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         if transport.is_closing():
             return
-        body = response.body
+        body, tail = response.body, response.tail
         http_1_0 = request is not None and request.head.http_1_0
         head = render_head(response, self.server.date, keep_alive, http_1_0)
         if request is not None and request.head.method == b"HEAD":
             transport.write(head)
-        elif len(body) < JOIN_BYTES:
+        elif len(body) < JOIN_BYTES and not tail:
             transport.write(head + body)
         else:
-            transport.write(head)
-            transport.write(body)
+            transport.writelines((head, body, *tail))
         if not keep_alive:
             self.end_after_answer()
 

@@ -59,7 +59,7 @@ class InferCodec:
 
     def encode(self, asked: InferRequest, answer: Answer) -> Response:
         if (asked.outputs or asked.binary_output) and binary_codec.wants_binary(asked):
-            body, head_length = binary_codec.encode_response(answer.response, asked)
+            body, tail, head_length = binary_codec.encode_response(answer.response, asked)
             headers = b"inference-header-content-length: %d\r\n" % head_length
-            return Response(200, body, b"application/octet-stream", headers)
+            return Response(200, body, b"application/octet-stream", headers, tail)
         return Response(200, json_codec.encode_response(answer.response))

@@ -26,7 +26,7 @@ from inference.transport.tls import CA, client_context
 
 log = get_log()
 
-HEAP_BYTES = 64 * 1024 * 1024  # kept from request to request: a few large bodies and their answers
+HEAP_BYTES = 32 * 1024 * 1024  # kept from request to request: some pictures and their answers
 OWN_FILES = 600  # sockets to replicas and Redis, files, the loop's own
 
 

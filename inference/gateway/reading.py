@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
 
 
+class TooMany(Busy):
+    def __init__(self) -> None:
+        super().__init__("Too many large bodies are coming in at once; try again soon.")
+
+
 class Reader:
     """Gives the connection each request when it is whole, or the error for which it reads no more."""
 
@@ -108,7 +113,7 @@ class Reader:
         self.body_parts.append(part)
         self.guard(check_body_size, self.body_bytes)
         if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
-            self.refuse(Busy("Too many large bodies are coming in at once; try again soon."))
+            self.refuse(TooMany())
 
     def on_message_complete(self) -> None:
         head = self.head

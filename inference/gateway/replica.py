@@ -112,7 +112,7 @@ class Replica:
         self.in_flight_rows += rows
         if self.link is not None:  # always so: credits end with the link
             joined = self.queue.form.fixed or same_form(works)
-            self.link.send(pack_joined(number, works, rows, now_s) if joined else pack_apart(number, works, now_s))
+            self.link.send(*(pack_joined(number, works, rows, now_s) if joined else pack_apart(number, works, now_s)))
 
     def cancel(self, work: Work) -> None:
         """The client of `work` is gone: the worker may drop it if it has not begun."""

@@ -191,7 +191,7 @@ class Rest:
         if b"traceparent" in headers and (trace := child_trace(headers[b"traceparent"])):
             response.headers += b"traceparent: %b\r\n" % trace
         if (
-            len(response.body) >= MIN_BYTES
+            (response.tail or len(response.body) >= MIN_BYTES)
             and b"accept-encoding" in headers
             and (coding := choose_coding(headers[b"accept-encoding"]))
         ):
@@ -202,7 +202,8 @@ class Rest:
 
 def send_compressed(response: Response, coding: bytes, respond: Respond) -> None:
     """In a thread where it takes long; a client that hangs up meanwhile gets nothing."""
-    plain = response.body
+    plain = response.body = b"".join((response.body, *response.tail))
+    response.tail = ()
 
     def done(body: bytes) -> None:
         response.headers += b"vary: accept-encoding\r\n"

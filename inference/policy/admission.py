@@ -19,6 +19,7 @@ from inference.policy.batching import PRIORITY_LEVELS, LatencyModel
 TRUST_S = 2.0  # a model that heard nothing for so long, and for ten full batches, may be wrong and never learn it
 LEVELS = PRIORITY_LEVELS + 1  # 1 … 5; there is no level 0
 RATE_BATCHES = 20.0  # arrivals are averaged over about the time of so many full batches
+PACKED_SHARE = 0.05  # what one batch says about how full batches get
 LEAST_SHARE = 0.05  # of the replicas that any level is believed to get, however much comes above it
 
 
@@ -26,8 +27,8 @@ class Admission:
     """What is known of replicas and demand. Owned by a queue; has no clock. `now_s` may go back: no time passed."""
 
     __slots__ = (
-        "arrived", "counted", "counted_at_s", "ends", "full_s", "in_order", "max_rows", "model", "shares",
-        "slots", "soonest_s", "span_s", "trusted_until_s", "upto",
+        "arrived", "counted", "counted_at_s", "ends", "full_s", "in_order", "max_rows", "model", "packed",
+        "shares", "slots", "soonest_s", "span_s", "trusted_until_s", "upto",
     )  # fmt: skip
 
     def __init__(self, model: LatencyModel, max_rows: int):
@@ -36,7 +37,8 @@ class Admission:
         self.slots = 0  # replicas that take work
         self.ends: dict[object, float] = {}  # of the batches at work, as predicted
         self.in_order: list[float] = []  # the same, ascending
-        self.full_s = 0.0  # l(max_rows)
+        self.packed = float(max_rows)  # rows of a batch taken from more than it could hold: they rarely fit exactly
+        self.full_s = 0.0  # l(packed)
         self.trusted_until_s = -inf  # if nothing is heard before
         self.arrived = [0] * LEVELS  # rows by level since `counted_at_s`, refused ones too
         self.counted_at_s = -inf
@@ -57,9 +59,13 @@ class Admission:
         """It was answered: learn from it, and count demand anew."""
         self.batch_lost(batch)
         self.model.observe(rows, seconds)
-        self.full_s = self.model.predict_s(self.max_rows)
+        self.full_s = self.model.predict_s(int(self.packed))
         self.trusted_until_s = now_s + max(TRUST_S, 10.0 * self.full_s)
         self.count_demand(now_s)
+
+    def note_packed(self, rows: int) -> None:
+        """A batch had so many rows although more waited than it could hold."""
+        self.packed += PACKED_SHARE * (min(rows, self.max_rows) - self.packed)
 
     def batch_lost(self, batch: object) -> None:
         """Its replica is gone; nothing is learned."""
@@ -96,7 +102,7 @@ class Admission:
     @property
     def capacity(self) -> float:
         """Rows a second at full batches; infinite while nothing is known."""
-        return self.slots * self.max_rows / self.full_s if self.full_s > 0.0 and self.slots else inf
+        return self.slots * self.packed / self.full_s if self.full_s > 0.0 and self.slots else inf
 
     def net_rows(self, rows: float) -> float:
         """What a batch of so many rows brings: its rows, less those that are lost while it runs because a replica does
@@ -113,7 +119,8 @@ class Admission:
         slots = self.slots
         if not slots:
             return 0.0
-        turn = rows_ahead // self.max_rows + len(self.in_order) - slots  # idle replicas take the first batches at once
+        # Idle replicas take the first batches at once.
+        turn = int(rows_ahead / self.packed) + len(self.in_order) - slots
         if turn < 0:
             return 0.0
         rounds, place = divmod(turn, slots)
@@ -132,7 +139,7 @@ class Admission:
             # as a replica is only given what is within its bound.
             uncertain_s = self.model.margin * sqrt(wait_s * self.full_s)
             if level > 1 and (urgent := self.upto[level - 1] * wait_s) > 0.0:
-                uncertain_s += 3.0 * sqrt(urgent) * self.full_s / max_rows / self.slots
+                uncertain_s += 3.0 * sqrt(urgent) * self.full_s / self.packed / self.slots
         return wait_s, wait_s + uncertain_s + self.model.bound_s(max(rows, min(together, max_rows)))
 
     def rows_for(self, level: int, limit: int) -> int:

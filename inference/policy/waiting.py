@@ -92,15 +92,13 @@ class WaitingLine(Generic[W]):
         if now_s < admission.trusted_until_s:
             refusal = self.forecast(work, left_s, now_s)
             if refusal is not None:
-                gives_way = self.give_way(work)
-                if gives_way is None:
+                leavers = self.give_way(work)
+                if not leavers:
                     return (refusal,)
-                leavers = (gives_way,)
         if self.count >= self.max_requests:
-            gives_way = self.make_place(work)
-            if gives_way is None:
+            leavers = self.make_place(work)
+            if not leavers:
                 return (Leaver(work, Reason.FULL, admission.wait_s(LEVELS - 1, self.rows, now_s)),)
-            leavers = (gives_way,)
         self.put(work)
         return leavers
 
@@ -156,25 +154,34 @@ class WaitingLine(Generic[W]):
         if self.shares is not None:
             self.shares[level].remove(work.caller, rows)
 
-    def make_place(self, work: W) -> Leaver[W] | None:
-        """In a full queue: the last of the least urgent level below its own leaves, else one who has more in it."""
+    def make_place(self, work: W) -> tuple[Leaver[W], ...]:
+        """In a full queue: the last of the least urgent level below its own leaves, else who has more in it."""
         for level in range(LEVELS - 1, work.level, -1):
             if self.rows_at[level]:
                 last = next(one for one in reversed(self.lanes[level]) if not one.gone)
                 self.leave(last)
-                return Leaver(last, Reason.URGENT, self.admission.full_s)
+                return (Leaver(last, Reason.URGENT, self.admission.full_s),)
         return self.give_way(work)
 
-    def give_way(self, work: W) -> Leaver[W] | None:
-        """Of the same level, the last of the caller with the most rows, where that is fairer; it has left."""
+    def give_way(self, work: W) -> tuple[Leaver[W], ...]:
+        """Of the same level, the last of the caller with the most rows, as many as the new one needs, where that is
+        fairer; they have left. Nobody: it would not be."""
         if self.shares is None:
-            return None
+            return ()
         heaviest = self.shares[work.level].gives_way(work.caller, work.rows)
         if heaviest is None:
-            return None
-        last = next(one for one in reversed(self.lanes[work.level]) if one.caller == heaviest and not one.gone)
-        self.leave(last)
-        return Leaver(last, Reason.SHARE, self.admission.full_s)
+            return ()
+        leavers: list[Leaver[W]] = []
+        freed = 0
+        for one in reversed(self.lanes[work.level]):
+            if freed >= work.rows:
+                break
+            if one.caller == heaviest and not one.gone:
+                freed += one.rows
+                leavers.append(Leaver(one, Reason.SHARE, self.admission.full_s))
+        for leaver in leavers:
+            self.leave(leaver.work)
+        return tuple(leavers)
 
     # Batches
 
@@ -240,6 +247,8 @@ class WaitingLine(Generic[W]):
         return not any(self.rows_at[level + 1 :])
 
     def close(self, works: list[W], rows: int, leavers: list[Leaver[W]], now_s: float) -> Batch[W]:
+        if works and self.rows >= self.admission.max_rows:
+            self.admission.note_packed(rows)
         if self.codel is not None:
             if not self.rows:
                 self.codel.emptied(now_s)

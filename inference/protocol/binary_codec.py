@@ -20,8 +20,10 @@ from inference.protocol.messages import InferRequest, InferResponse, Tensor, Wan
 from inference.protocol.tensors import ITEM_BYTES, LENGTH, check_size, element_count
 from inference.spec import Signature
 
+JOIN_BYTES = 65_536  # smaller tensors are copied behind the head: one write of a copy beats several
 
-def decode_request(model: str, version: str, body: bytes, head_length: int) -> InferRequest:
+
+def decode_request(model: str, version: str, body: bytes | memoryview, head_length: int) -> InferRequest:
     """The request of a body whose first `head_length` bytes are JSON. Raises BadInput."""
     if head_length > len(body):
         raise BadInput(
@@ -68,13 +70,15 @@ def binary_size(item: RequestInput) -> int | None:
     return size
 
 
-def decode_raw_request(model: str, version: str, body: bytes, signature: Signature) -> InferRequest:
+def decode_raw_request(model: str, version: str, body: bytes | memoryview, signature: Signature) -> InferRequest:
     """The request whose whole body is the only input, as one row. All outputs are answered in binary."""
     if len(signature.inputs) != 1:
         raise BadInput(f"A raw body needs a model with one input; {model!r} takes {len(signature.inputs)}.")
     spec = signature.inputs[0]
     if spec.datatype == "BYTES":
-        tensor = Tensor(spec.name, spec.datatype, (1, *(1 for _ in spec.shape[1:])), LENGTH.pack(len(body)) + body)
+        tensor = Tensor(
+            spec.name, spec.datatype, (1, *(1 for _ in spec.shape[1:])), b"".join((LENGTH.pack(len(body)), body))
+        )
     else:
         tensor = Tensor(spec.name, spec.datatype, raw_shape(spec.shape, spec.datatype, len(body)), body)
     check_size(tensor)
@@ -96,8 +100,13 @@ def wants_binary(request: InferRequest) -> bool:
     return request.binary_output or any(output.binary for output in request.outputs)
 
 
-def encode_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int]:
-    """The answer, and the length of its JSON part. Each output is binary or JSON as the request asked."""
+def encode_response(
+    response: InferResponse, request: InferRequest
+) -> tuple[bytes, tuple[bytes | memoryview, ...], int]:
+    """The answer's body, large tensors that come after it, and the length of its JSON part.
+
+    Each output is binary or JSON as the request asked.
+    """
     asked = {output.name: output for output in request.outputs}
     heads, tail = [], []
     for tensor in response.outputs:
@@ -108,7 +117,9 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
         else:
             heads.append(json_output(tensor))
     head = encode_body(response, heads)
-    return b"".join((head, *tail)), len(head)
+    if sum(map(len, tail)) < JOIN_BYTES:
+        return b"".join((head, *tail)), (), len(head)
+    return head, tuple(tail), len(head)
 
 
 def is_binary(output: WantedOutput | None, default: bool) -> bool:

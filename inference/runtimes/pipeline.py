@@ -7,10 +7,9 @@ runs `on_device`, and only what leaves the unit is copied back. A unit without a
 import contextlib
 import os
 from collections.abc import Callable, Iterable
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,13 +54,11 @@ class Pipeline:
         """
         return self.run_steps(batch, self.steps)
 
-    def launch(self, batch: dict[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
-        """Start a batch; calling what comes back waits for its outputs.
-
-        On a GPU the next batch may be launched before: its copies run beside this one's kernels. `batch` must stay as
-        it is until then. Elsewhere the call is what runs it.
+    def launch(self, batch: dict[str, np.ndarray]) -> "Launched":
+        """Start a batch on the GPU. The next may be launched before it is done: its copies run beside this one's
+        kernels. `batch` must stay as it is until then. Elsewhere waiting for it is what runs it.
         """
-        return partial(self.run, batch) if self.streams is None else self.launch_steps(batch, self.steps)
+        return InTurn(self, batch) if self.streams is None else self.launch_steps(batch, self.steps)
 
     def warm_up(self) -> None:
         """Run made-up rows, so that no client waits for lazy set-up. Raises ModelFailed where that cannot work."""
@@ -81,7 +78,7 @@ class Pipeline:
 
     def run_steps(self, batch: dict[str, np.ndarray], steps: Iterable[Step]) -> dict[str, np.ndarray]:
         if self.streams is not None:
-            return self.launch_steps(batch, steps)()
+            return self.launch_steps(batch, steps).wait()
         at_hand: dict[str, Array] = dict(batch)
         with self.inference_mode():
             for step in steps:
@@ -91,7 +88,7 @@ class Pipeline:
             outputs[TOKEN_COUNTS] = at_hand[TOKEN_COUNTS]
         return outputs
 
-    def launch_steps(self, batch: dict[str, np.ndarray], steps: Iterable[Step]) -> Callable[[], dict[str, np.ndarray]]:
+    def launch_steps(self, batch: dict[str, np.ndarray], steps: Iterable[Step]) -> "Launched":
         at_hand: dict[str, Array] = dict(batch)
         with self.inference_mode(), self.streams.working():
             for step in steps:
@@ -102,16 +99,7 @@ class Pipeline:
                 for spec in self.outputs
                 if not isinstance(outputs[spec.name], np.ndarray)
             }
-            leaving = self.streams.leave(on_device)
-        counts = at_hand.get(TOKEN_COUNTS)
-
-        def finish() -> dict[str, np.ndarray]:
-            found = self.as_declared(outputs | leaving.wait())
-            if counts is not None:
-                found[TOKEN_COUNTS] = counts
-            return found
-
-        return finish
+            return OnDevice(self, outputs, at_hand.get(TOKEN_COUNTS), self.streams.leave(on_device))
 
     def make_up(self, spec: TensorSpec, rows: int) -> np.ndarray:
         shape = (rows, *(WARM_UP_LENGTH if size < 0 else size for size in spec.shape[1:]))
@@ -137,6 +125,43 @@ class Pipeline:
             spec.name: hosted[spec.name] if spec.name in hosted else as_numpy(outputs[spec.name], spec.datatype)
             for spec in self.outputs
         }
+
+
+class Launched(Protocol):
+    """A batch under way."""
+
+    def is_done(self) -> bool:
+        """Whether waiting for it takes no time."""
+
+    def wait(self) -> dict[str, np.ndarray]:
+        """Its outputs, as `Pipeline.run` has them."""
+
+
+class OnDevice:
+    def __init__(self, pipeline: Pipeline, outputs: dict[str, Array], counts: np.ndarray | None, leaving: Any):
+        self.pipeline, self.outputs, self.counts, self.leaving = pipeline, outputs, counts, leaving
+
+    def is_done(self) -> bool:
+        return self.leaving.is_done()
+
+    def wait(self) -> dict[str, np.ndarray]:
+        found = self.pipeline.as_declared(self.outputs | self.leaving.wait())
+        if self.counts is not None:
+            found[TOKEN_COUNTS] = self.counts
+        return found
+
+
+class InTurn:
+    """Without a device of its own to run on."""
+
+    def __init__(self, pipeline: Pipeline, batch: dict[str, np.ndarray]):
+        self.pipeline, self.batch = pipeline, batch
+
+    def is_done(self) -> bool:
+        return True
+
+    def wait(self) -> dict[str, np.ndarray]:
+        return self.pipeline.run(self.batch)
 
 
 def load_pipeline(version: Version, unit: Unit, folder: Path, device: str, threads: int) -> Pipeline:

@@ -61,6 +61,9 @@ class Leaving:
     def __init__(self, hosted: dict[str, tuple[torch.Tensor, str]], done: Any):
         self.hosted, self.done = hosted, done
 
+    def is_done(self) -> bool:
+        return self.done.query()
+
     def wait(self) -> dict[str, np.ndarray]:
         self.done.synchronize()
         return {name: host_array(tensor, datatype) for name, (tensor, datatype) in self.hosted.items()}

@@ -38,7 +38,7 @@ class LinkOwner(Protocol):
     def link_lost(self, link: "Link", why: str) -> None: ...
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """One connection: hello both ways, then frames. Whatever breaks the protocol ends the connection."""
 
     def __init__(self, hello: ClientHello, owner: LinkOwner, hello_timeout_s: float = HELLO_TIMEOUT_S):
@@ -58,9 +58,12 @@ class Link(asyncio.Protocol):
             self.hello_timeout_s, self.abort, "it did not say hello"
         )
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.reader.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
         try:
-            for kind, raw, body in self.reader.feed(data):
+            for kind, raw, body in self.reader.filled(nbytes):
                 self.take_frame(kind, raw, body)
         except BadFrame as error:
             self.abort(str(error))
@@ -84,9 +87,13 @@ class Link(asyncio.Protocol):
         elif not isinstance(header, Heartbeat):  # those are the controller's business
             raise BadFrame(f"A worker does not send {kind.name} frames.")
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *frame: bytes | memoryview) -> None:
+        """Write the parts of a frame. They must stay as they are until the peer has read them."""
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(frame)
+            if len(frame) == 1:
+                self.transport.write(frame[0])
+            else:
+                self.transport.writelines(frame)
 
     def send_header(self, kind: Kind, header: Header) -> None:
         self.send(pack(kind, header))

@@ -4,6 +4,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from itertools import islice
 
 from msgspec import Struct
 
@@ -11,8 +12,7 @@ from inference.errors import SwitchyardError
 from inference.transport.credits import SETTLE_S
 from inference.transport.frames import BadFrame, ClientHello, Frame, FrameReader
 
-READ_BYTES = 64 * 1024  # below malloc's mmap threshold; a large frame in the making is read in larger pieces
-MAX_READ_BYTES = 1024 * 1024
+MAX_PARTS = 512  # of one system call; Linux takes 1024
 STRANGER_FRAME_BYTES = 16 * 1024  # what a peer may send before it has introduced itself
 NOTHING_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -58,14 +58,14 @@ class Connection:
                 self.tls.do_handshake()
                 self.shaking = False
             while True:
-                size = min(max(self.reader.missing, READ_BYTES), MAX_READ_BYTES)
-                data = self.sock.recv(size)
-                if not data:
+                space = self.reader.space()
+                count = self.sock.recv_into(space)
+                if not count:
                     raise Hangup("The peer closed the connection.")
-                frames += self.reader.feed(data)
+                frames += self.reader.filled(count)
                 # TLS may hold decrypted bytes that no selector tells of. Else read on only to finish a large frame:
                 # what is whole is handed over first, which is fair to the other connections.
-                if not (self.tls.pending() if self.tls is not None else len(data) == size and not frames):
+                if not (self.tls.pending() if self.tls is not None else count == len(space) and not frames):
                     break
         except NOTHING_NOW as error:
             self.wants_write = self.wants_write or isinstance(error, ssl.SSLWantWriteError)
@@ -76,29 +76,35 @@ class Connection:
         self.read_s = time.monotonic()
         return frames
 
-    def write(self, data: bytes) -> None:
-        """Queue a frame and send what goes out at once. Raises Hangup."""
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Queue the parts of a frame and send what goes out at once; they must stay as they are. Raises Hangup."""
         if not self.unsent:
             self.sent_s = time.monotonic()
-        self.unsent.append(memoryview(data))
-        self.unsent_bytes += len(data)
+        self.unsent.extend(map(memoryview, parts))
+        self.unsent_bytes += sum(map(len, parts))
         self.flush()
 
     def flush(self) -> None:
         try:
             while self.unsent and not self.shaking:
-                sent = self.sock.send(self.unsent[0])
-                self.unsent_bytes -= sent
-                self.sent_s = time.monotonic()
-                if sent == len(self.unsent[0]):
-                    self.unsent.popleft()
+                if self.tls is not None or len(self.unsent) == 1:
+                    sent = self.sock.send(self.unsent[0])
                 else:
-                    self.unsent[0] = self.unsent[0][sent:]
+                    sent = self.sock.sendmsg(list(islice(self.unsent, MAX_PARTS)))
+                self.sent_s = time.monotonic()
+                self.drop_sent(sent)
         except NOTHING_NOW:
             pass
         except OSError as error:
             raise Hangup(f"The connection broke: {error.strerror or error}.") from error
         self.wants_write = bool(self.unsent) and not self.shaking
+
+    def drop_sent(self, count: int) -> None:
+        self.unsent_bytes -= count
+        while self.unsent and count >= len(self.unsent[0]):
+            count -= len(self.unsent.popleft())
+        if count:
+            self.unsent[0] = self.unsent[0][count:]
 
     @property
     def takes_more(self) -> bool:

@@ -15,10 +15,11 @@ The client speaks first. A worker answers each HELLO with its own and hangs up o
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from inference.errors import SwitchyardError
@@ -29,6 +30,8 @@ MAGIC = b"SY"
 VERSION = 2
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
+SCRATCH_BYTES = 64 * 1024  # of a reader; larger frames get memory of their own
+JOIN_BYTES = 64 * 1024  # smaller bodies are copied behind their head: one write of a copy beats several
 
 
 class BadFrame(SwitchyardError):
@@ -149,10 +152,18 @@ hello_decoders: dict[type[Header], msgspec.msgpack.Decoder] = {
 
 
 def pack(kind: Kind, header: Header, body: Iterable[bytes | memoryview] = ()) -> bytes:
-    """One frame as one `bytes`: a single write beats the copies it saves until bodies reach megabytes."""
+    """One frame as one `bytes`."""
+    return b"".join(pack_parts(kind, header, body))
+
+
+def pack_parts(kind: Kind, header: Header, body: Iterable[bytes | memoryview] = ()) -> Sequence[bytes | memoryview]:
+    """One frame as the parts to be written one after another: one while a copy costs less than a second part."""
     head, parts = encoder.encode(header), list(body)
-    size = sum(len(part) for part in parts)
-    return b"".join((PREFIX.pack(MAGIC, VERSION, kind, len(head), size), head, *parts))
+    size = sum(map(len, parts))
+    first = PREFIX.pack(MAGIC, VERSION, kind, len(head), size)
+    if size < JOIN_BYTES:
+        return (b"".join((first, head, *parts)),)
+    return (first + head, *parts)
 
 
 def head_of(tensor: Tensor) -> TensorHead:
@@ -171,9 +182,9 @@ def tensors_of(heads: Iterable[TensorHead], body: memoryview, offset: int = 0) -
     return tensors, offset
 
 
-def check_prefix(prefix: bytes | memoryview) -> tuple[Kind, int, int]:
+def check_prefix(prefix: bytes | memoryview, start: int = 0) -> tuple[Kind, int, int]:
     """(kind, header bytes, body bytes) of a prefix; raises BadFrame before anything is allocated for it."""
-    magic, version, kind, header_size, body_size = PREFIX.unpack_from(prefix)
+    magic, version, kind, header_size, body_size = PREFIX.unpack_from(prefix, start)
     if magic != MAGIC or version != VERSION:
         raise BadFrame(f"Expected Switchyard frames of version {VERSION}.")
     if header_size > MAX_HEADER_BYTES or body_size > MAX_BODY_BYTES:
@@ -198,50 +209,86 @@ Frame = tuple[Kind, bytes, memoryview]  # kind, raw header, body
 
 
 class FrameReader:
-    """Cuts a byte stream into frames, copying only what arrives in pieces.
+    """Frames out of memory that a socket fills: `space()` says where the next bytes go, `filled()` what is whole now.
 
-    A body is a view of the fed `bytes`, or of memory that only this frame owns: safe to keep either way.
+    Small frames are copied out of a scratch, so the next read may go there. A large one gets memory of its own as soon
+    as its prefix tells how much, and its bytes go from the socket to where they stay. A body is safe to keep.
     """
 
     def __init__(self, max_bytes: int = MAX_HEADER_BYTES + MAX_BODY_BYTES) -> None:
         self.max_bytes = max_bytes  # of one frame; a server keeps it small until the peer has introduced itself
-        self.held = bytearray()  # the start of a frame that is not whole yet
-        self.need = PREFIX.size  # its size as far as known
+        self.scratch = np.empty(SCRATCH_BYTES, np.uint8).data
+        self.large: memoryview | None = None  # of a frame on its way that is larger than the scratch
+        self.got = 0  # bytes in `large`, or where there is none in `scratch`
 
     @property
     def missing(self) -> int:
-        """Bytes that a begun frame still lacks, 0 between frames: how much to read next."""
-        return self.need - len(self.held) if self.held else 0
+        """Bytes that a begun frame still lacks as far as is known, 0 between frames."""
+        if self.large is not None:
+            return len(self.large) - self.got
+        return self.size_at(0, self.got) - self.got if self.got else 0
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames completed by `data`. Raises BadFrame, after which the stream is of no more use."""
-        frames, view, start = [], memoryview(data), 0
-        while start < len(view):
-            if not self.held:
-                end = start + self.size_at(view[start:])
-                if end <= len(view):
-                    frames.append(cut(view[start:end]))
-                    start = end
-                    continue
-            piece = view[start : start + max(self.need - len(self.held), 0)]
-            self.held += piece
-            start += len(piece)
-            if len(self.held) == PREFIX.size:
-                self.size_at(memoryview(self.held))
-            if len(self.held) == self.need:
-                frames.append(cut(memoryview(self.held)))
-                self.held, self.need = bytearray(), PREFIX.size
+    def space(self) -> memoryview:
+        """Where to read to: never empty."""
+        if self.large is not None:
+            return self.large[self.got :]
+        return self.scratch[self.got :] if self.got else self.scratch
+
+    def filled(self, count: int) -> list[Frame]:
+        """The frames completed by `count` bytes in `space()`. Raises BadFrame: the stream is of no more use then."""
+        self.got += count
+        if self.large is not None:
+            if self.got < len(self.large):
+                return []
+            frame, self.large, self.got = self.large, None, 0
+            return [cut(frame)]
+        frames: list[Frame] = []
+        start, end = 0, self.got
+        while end - start >= PREFIX.size:
+            kind, header_size, body_size = check_prefix(self.scratch, start)
+            body_start = PREFIX.size + header_size
+            size = self.check_size(body_start + body_size)
+            if start + size > end:
+                break
+            whole = bytes(self.scratch[start : start + size])
+            frames.append((kind, whole[PREFIX.size : body_start], memoryview(whole)[body_start:]))
+            start += size
+        self.got = end - start
+        if self.got:
+            self.keep_rest(start, end)
         return frames
 
-    def size_at(self, view: memoryview) -> int:
-        """Size of the frame that starts here, or of its prefix while that is all we can ask for."""
-        self.need = PREFIX.size
-        if len(view) >= PREFIX.size:
-            _, header_size, body_size = check_prefix(view)
-            self.need += header_size + body_size
-            if self.need > self.max_bytes:
-                raise BadFrame(f"A frame of {self.need} bytes is over the limit of {self.max_bytes} here.")
-        return self.need
+    def keep_rest(self, start: int, end: int) -> None:
+        """Make room for the frame that begins at `start` of the scratch and is not whole at `end`."""
+        size = self.size_at(start, end)
+        if size > len(self.scratch):
+            self.large = np.empty(size, np.uint8).data
+            self.large[: self.got] = self.scratch[start:end]
+        elif start:
+            self.scratch[: self.got] = bytes(self.scratch[start:end])
+
+    def size_at(self, start: int, end: int) -> int:
+        """Size of the frame that starts there, or of its prefix while that is all we can ask for."""
+        if end - start < PREFIX.size:
+            return PREFIX.size
+        _, header_size, body_size = check_prefix(self.scratch, start)
+        return self.check_size(PREFIX.size + header_size + body_size)
+
+    def check_size(self, size: int) -> int:
+        if size > self.max_bytes:
+            raise BadFrame(f"A frame of {size} bytes is over the limit of {self.max_bytes} here.")
+        return size
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames completed by `data`, for who reads by other means."""
+        frames, rest = [], memoryview(data)
+        while rest:
+            space = self.space()
+            count = min(len(space), len(rest))
+            space[:count] = rest[:count]
+            frames += self.filled(count)
+            rest = rest[count:]
+        return frames
 
 
 def cut(frame: memoryview) -> Frame:

@@ -36,6 +36,7 @@ from inference.transport.frames import (
     WorkerHello,
     decode_header,
     pack,
+    pack_parts,
 )
 from inference.transport.listening import accept_one
 
@@ -204,7 +205,7 @@ class Server:
         moves = self.credits.done(batch.connection, time.monotonic())
         grant = moves.pop(batch.connection, 0)
         result = Result(batch.number, grant, items, took.collate_ns, took.infer_ns, took.split_ns, list(joined))
-        self.send(batch.connection, pack(Kind.RESULT, result, body))
+        self.send(batch.connection, *pack_parts(Kind.RESULT, result, body))
         self.send_moves(moves)
 
     def send_moves(self, moves: dict[Hashable, int]) -> None:
@@ -220,11 +221,11 @@ class Server:
             if connection.hello is not None and connection.hello.role == Role.CONTROLLER and not connection.unsent:
                 self.send(connection, frame)
 
-    def send(self, connection: Connection, frame: bytes) -> None:
+    def send(self, connection: Connection, *frame: bytes | memoryview) -> None:
         if connection not in self.connections:
             return
         try:
-            connection.write(frame)
+            connection.write(*frame)
             self.watch(connection)
         except Hangup as error:
             self.drop(connection, error)

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import TypeVar
 
 import msgspec
@@ -50,10 +51,10 @@ class Loop:
         self.next_beat_s = time.monotonic() + BEAT_S
         self.server.beat(msgspec.json.encode(self.vitals.status(len(self.server.batches))))
 
-    def turn(self) -> None:
+    def turn(self, longest_s: float = inf) -> None:
         """One round of the sockets, then a heartbeat when it is time. Does not wait while work is here."""
         wait_s = 0.0 if self.server.inbox else max(self.next_beat_s - time.monotonic(), 0.0)
-        self.server.turn(wait_s)
+        self.server.turn(min(wait_s, longest_s))
         if self.server.observer_came or time.monotonic() >= self.next_beat_s:
             self.beat()
 
@@ -79,15 +80,25 @@ class Loop:
             helper.join()
 
     def serve(self, pipeline: Runnable, max_rows: int, empty: Empty = new_array) -> None:
-        """Answer batches until asked to stop, then drain. Raises DeviceLost."""
-        server, vitals, give_up_s = self.server, self.vitals, float("inf")
-        while not server.drained and time.monotonic() < give_up_s:
+        """Answer batches, one after the other. Raises DeviceLost."""
+        server, vitals = self.server, self.vitals
+
+        def step() -> float:
             if server.inbox:
                 batch = server.inbox.popleft()
                 items, body, took, joined = execute(pipeline, batch, max_rows, empty)
                 server.answer(batch, items, body, took, joined)
                 vitals.count(sum(item.rows for item in batch.items), took.infer_ns)
-            self.turn()
+            return inf
+
+        self.work(step)
+
+    def work(self, step: Callable[[], float]) -> None:
+        """Take steps until asked to stop, then drain. A step does some of the work, and says how long, in seconds, the
+        sockets may be waited for after it."""
+        server, give_up_s = self.server, inf
+        while not server.drained and time.monotonic() < give_up_s:
+            self.turn(step())
             if self.stop.reason and server.draining_since_s is None:
                 log.info("draining", reason=self.stop.reason, batches=len(server.batches))
                 server.drain(self.stop.reason)

@@ -21,8 +21,8 @@ from inference.transport.frames import WorkerHello
 from inference.transport.listening import listen
 from inference.transport.server import Server
 from inference.transport.tls import server_context
+from inference.worker.ahead import Ahead
 from inference.worker.buffers import PinnedBuffers
-from inference.worker.collate import new_array
 from inference.worker.failures import DeviceLost
 from inference.worker.load import materialise
 from inference.worker.loop import Loop
@@ -136,7 +136,10 @@ def serve(job: Job, unit: Unit, pipeline: Pipeline, loop: Loop) -> None:
     loop.server.open(SLOTS)
     loop.enter(ReplicaState.READY)
     log.info("replica_ready", replica=job.replica, load_s=round(loop.vitals.load_s or 0.0, 3), address=job.address)
-    loop.serve(pipeline, unit.batch.max_size, PinnedBuffers() if job.device.startswith("cuda") else new_array)
+    if pipeline.streams is not None:
+        loop.work(Ahead(loop, pipeline, unit.batch.max_size, PinnedBuffers()).step)
+    else:
+        loop.serve(pipeline, unit.batch.max_size)
 
 
 def give_up(loop: Loop, reason: str, code: int) -> int:

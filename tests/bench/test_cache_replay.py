@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cache.__main__ import speed_table, tables
 from bench.cache.chart import draw
 from bench.cache.curves import exact_miss_ratios, measure_curve
 from bench.cache.replay import replay
@@ -127,3 +128,17 @@ def test_the_chart_has_a_mark_for_each_strategy_and_row() -> None:
     chart = draw([("a <trace>", ratios), ("another", ratios)])
     assert chart.count("adaptive +6.00") == 2
     assert "a &lt;trace&gt;" in chart
+
+
+def test_the_tables_name_the_best_the_distance_and_the_price() -> None:
+    ratios = {"lru": 0.3, "arc": 0.35, "s3fifo": 0.36, "sieve": 0.2, "wtinylfu": 0.3, "lfu": 0.1, "fifo": 0.2}
+    row = ratios | {"adaptive": 0.355, "libcachesim:Belady": 0.9, "libcachesim:LRU": 0.301}
+    row |= {f"libcachesim:{there}": ratios[ours] for ours, there in
+            (("lfu", "LFU"), ("fifo", "FIFO"), ("arc", "ARC"), ("s3fifo", "S3FIFO"), ("sieve", "Sieve"))}  # fmt: skip
+    told = tables([("trace @ 10", row)])
+    assert "| **36.00%** |" in told
+    assert told.splitlines()[2].endswith("| -0.50 | +5.50 |")
+    assert "lru 0.100, lfu 0.000" in told
+    speeds = speed_table([dict.fromkeys(STRATEGIES, 170.0) | {"arc": 340.0}], [("trace @ 10", row)])
+    assert "| lru | 100 | 100 | 100 | 1.0 |" in speeds
+    assert "| arc | 206 | 206 | 206 | 2.0 |" in speeds

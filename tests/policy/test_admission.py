@@ -53,6 +53,17 @@ def test_the_wait_is_read_from_what_is_ahead_and_what_runs(ahead: int, busy: lis
     assert admission.wait_s(3, ahead, 0.0) == pytest.approx(wait_s, abs=0.001)
 
 
+def test_batches_that_never_get_full_make_the_wait_longer() -> None:
+    admission = admission_of(slots=1)
+    admission.batch_started("running", 32, 0.0)
+    before_s = admission.wait_s(3, 330, 0.0)
+    for _ in range(200):
+        admission.note_packed(20)  # requests of 20 rows: two never fit into 32
+    admission.batch_ended("other", 20, 0.050, 0.0)
+    assert admission.wait_s(3, 330, 0.0) == pytest.approx(0.074 + 16 * 0.050, rel=0.05)
+    assert before_s == pytest.approx(0.074 + 10 * 0.074, rel=0.05)
+
+
 def test_an_overdue_batch_is_expected_to_be_as_late_again() -> None:
     admission = admission_of(slots=1)
     admission.batch_started("stuck", 32, 0.0)

@@ -126,6 +126,17 @@ def test_a_full_queue_is_shared_among_callers() -> None:
     assert line.shares[3].rows_of == {"flood": 4, "b": 4, "c": 4}
 
 
+def test_a_large_request_needs_as_many_rows_to_give_way() -> None:
+    line = line_of(known=False, max_requests=12)
+    for _ in range(12):
+        line.offer(Work(9.0, caller="flood"), 0.0)
+    leavers = line.offer(Work(9.0, rows=4, caller="b"), 0.0)
+    assert reasons(leavers) == [Reason.SHARE] * 4
+    assert line.rows == 12
+    assert reasons(line.offer(Work(9.0, rows=4, caller="b"), 0.0)) == []
+    assert line.count == 10
+
+
 def test_without_fairness_who_comes_first_has_it() -> None:
     line = line_of(known=False, max_requests=3, fair=False)
     for _ in range(3):

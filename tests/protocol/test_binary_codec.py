@@ -93,7 +93,8 @@ def test_a_raw_body_that_cannot_be_one_row_is_refused(tensors: list, body: bytes
 def test_each_output_comes_as_it_was_asked_for() -> None:
     response = InferResponse("m", "1", "7", [Tensor("a", "UINT32", (4,), X), Tensor("b", "UINT8", (1,), b"\x09")])
     asked = InferRequest("m", outputs=[WantedOutput("a"), WantedOutput("b", binary=False)], binary_output=True)
-    body, length = binary_codec.encode_response(response, asked)
+    body, tail, length = binary_codec.encode_response(response, asked)
+    assert tail == ()
     head = json.loads(body[:length])
     assert head["outputs"][0] == {
         "name": "a",

@@ -97,7 +97,7 @@ def test_every_torch_format_takes_every_setting(
     pipeline.warm_up()
     for rows in (1, 3, 5):  # 5: more than the largest size runs as it comes
         pixels = np.random.default_rng(rows).standard_normal((rows, 3, 8, 8)).astype(np.float32)
-        found = pipeline.launch({"pixel_values": pixels})()["last_hidden_state"]
+        found = pipeline.launch({"pixel_values": pixels}).wait()["last_hidden_state"]
         assert found.dtype == np.float32
         assert found.shape == (rows, 5, 16)
         assert np.abs(found - formats.answer(pixels)).max() < tolerance

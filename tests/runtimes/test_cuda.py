@@ -10,7 +10,7 @@ import torch
 from inference.errors import UnsupportedFormat
 from inference.policy.acceleration import Acceleration
 from inference.runtimes.acceleration import Accelerated
-from inference.runtimes.pipeline import Pipeline, load_pipeline
+from inference.runtimes.pipeline import Launched, Pipeline, load_pipeline
 from inference.spec import BatchPolicy, Format, Signature, Stage, StageKind, TensorSpec, Unit, Version
 from inference.worker.buffers import PinnedBuffers
 
@@ -38,15 +38,15 @@ def test_batches_launched_before_the_last_is_done_get_their_own_answers(
     for turn in range(30):
         pixels = buffers("pixel_values", (1 + turn % 8, 3, 8, 8), np.dtype("<f4"))
         pixels[...] = chance.standard_normal(pixels.shape)
-        wanted, finish = formats.answer(pixels.copy()), pipeline.launch({"pixel_values": pixels})
+        wanted, launched = formats.answer(pixels.copy()), pipeline.launch({"pixel_values": pixels})
         if last is not None:
             check(*last)
-        last = finish, wanted
+        last = launched, wanted
     check(*last)
 
 
-def check(finish: Callable[[], dict[str, np.ndarray]], wanted: np.ndarray) -> None:
-    found = finish()["last_hidden_state"]
+def check(launched: Launched, wanted: np.ndarray) -> None:
+    found = launched.wait()["last_hidden_state"]
     assert found.dtype == np.float32
     assert np.abs(found - wanted).max() < 0.1
 

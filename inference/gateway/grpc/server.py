@@ -15,6 +15,7 @@ from inference.gateway.grpc.tls import credentials_of
 from inference.protocol.proto import open_inference_pb2 as pb
 
 CALLS_OF_CONNECTION = 1024  # at once; a client's further calls wait at the client
+LARGE_FRAME_BYTES = 1024 * 1024  # a picture in one frame instead of 37 of HTTP/2's default size: a quarter less to do
 PING_S = 60.0  # a connection that does not answer is half open, and closed
 PONG_S = 20.0
 CLIENT_PING_S = 10.0  # a client that pings more often than this is told to calm down
@@ -25,6 +26,8 @@ def options_of(config: Config, reuse_port: bool) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", config.max_body_bytes),  # after inflation too
         ("grpc.max_send_message_length", -1),
+        ("grpc.http2.max_frame_size", LARGE_FRAME_BYTES),
+        ("grpc.http2.lookahead_bytes", LARGE_FRAME_BYTES),
         ("grpc.max_metadata_size", config.max_header_bytes),
         ("grpc.absolute_max_metadata_size", config.max_header_bytes),
         ("grpc.max_concurrent_streams", CALLS_OF_CONNECTION),

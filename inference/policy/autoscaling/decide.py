@@ -9,6 +9,7 @@ from inference.policy.autoscaling.targets import track_target
 from inference.spec import ScalePolicy, ScaleSignal
 
 LEVEL_HALF = 2.0, 60.0  # half-life of the level: so many cold starts, but not so short that it follows noise
+URGENT = 1.5  # times the replicas there are: a burst that asks for so many turns the number whenever it comes
 DOWN_AFTER = 4.0, 60.0  # a replica goes when less was enough for so many cold starts, and seconds
 
 
@@ -45,10 +46,9 @@ class Autoscaler:
         self.add_idle(steps, load, now_s)
         if self.policy.spare_replicas and steps[-1].replicas:
             steps.append(Step(Rule.SPARE, steps[-1].replicas + self.policy.spare_replicas))
-        urgent = any(step.rule in (Rule.BURST, Rule.WAKE) for step in steps)
-        held = self.steady.hold(
-            self.clip(steps[-1].replicas), load.replicas, urgent, self.window_s(load), load.cold_start_s, now_s
-        )
+        wanted = self.clip(steps[-1].replicas)
+        urgent = wanted >= URGENT * load.replicas and any(step.rule in (Rule.BURST, Rule.WAKE) for step in steps)
+        held = self.steady.hold(wanted, load.replicas, urgent, self.window_s(load), load.cold_start_s, now_s)
         if held is not None:
             steps.append(held)
         decision = self.bound(load, steps)

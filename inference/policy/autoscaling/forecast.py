@@ -27,7 +27,9 @@ MOST_HALF_S = 7200.0
 PRIOR_S = 120.0  # of history that the normal distribution counts for
 POINTS = 4  # of the arrivals of an interval, evenly between the first and the last
 LEAST_LEVEL = 0.25  # one request in four seconds of one second each: below it, √level would make anything an outlier
-MOST_USED = 0.85  # part of the slots that the level may fill: beyond it a queue takes too long to go
+BREATH = (
+    1.0  # of √level that there are slots beyond the level (square-root staffing): with fewer, a line hardly shrinks
+)
 RECENT_HALF_S = 10.0
 JUMP = 4.0  # of √level that the recent mean may be above the level
 LIKELY = 4.0  # standard deviations of Poisson traffic: half of what a clump of ten looks like
@@ -145,7 +147,7 @@ class Forecast:
         for index in range(BINS - 1, 0, -1):
             left -= self.bins[index]
             if left < 0.0:
-                return bin_top(index)
+                return bin_top(index)  # not a point within: rather a slot too many than a promise broken
         return LOW
 
     def slots_needed(self, share: float, wait_s: float) -> tuple[float, dict[str, float | str]]:
@@ -157,7 +159,7 @@ class Forecast:
         # What a jump taught at one level says too much at another: nobody met more than the most that was ever here.
         likely = max(self.most, level + LIKELY * sqrt(level))
         met = min(max(level + quantile * sqrt(level), 0.0), likely)
-        slots = max(met / patience, self.level / MOST_USED)
+        slots = max(met / patience, self.level + BREATH * sqrt(self.level))
         facts: dict[str, float | str] = {
             "level": self.level, "scatter": quantile, "met": met, "service_s": service_s, "slots": slots,
         }  # fmt: skip

@@ -10,7 +10,7 @@ moved, the old strategy has to win back as much before it returns.
 It begins with ARC, which is the least wrong before anything is known: mostly above LRU, seldom far below it.
 
 Cost: a hash a request, and four shadows a sampled one: some 0.7 µs a request together in a cache of less than 4,000
-entries, and falling with the rate in larger ones. A move adds every resident again at once, 0.2 µs each.
+entries, and falling with the rate in larger ones. A move adds every resident again at once, 0.2 to 0.5 µs each.
 
 Limits: a cache of a hundred entries whose requests come in bursts changes its best strategy faster than so few keys can
 show. A loop just larger than the cache may fit into it in the sample, where all strategies then look alike.
@@ -37,7 +37,7 @@ FEWEST_KEYS = 64  # smaller shadows rank strategies by chance
 MOST_KEYS = 1024  # a shadow holds; the rate is halved to stay below
 HORIZON = 100  # requests a key of capacity, after which evidence has faded to 1/e
 WORTH = 0.02
-SIGMAS = 2.5
+SIGMAS = 2.0
 MOVES = 32  # remembered
 
 
@@ -58,17 +58,14 @@ class Adaptive:
         self.names = list(CANDIDATES)
         self.current = 0
         self.strategy: Strategy = CANDIDATES[self.names[0]]()
+        self.rule = self.name_rule()
         self.residents = self.judged = 0
-        self.full = False
+        self.room = 0  # residents when it was full last; 0 before
         self.mask = mask_for(0)
         self.batch: list[int] = []
         self.scores = [0.0] * len(self.names)  # hits in the sample, faded
         self.squares = [[0.0] * len(self.names) for _ in self.names]  # of differences a batch, for each pair
         self.moves: deque[Move] = deque(maxlen=MOVES)
-
-    @property
-    def rule(self) -> str:
-        return f"{self.name}: {self.strategy.rule}"
 
     @property
     def name(self) -> str:
@@ -88,7 +85,7 @@ class Adaptive:
 
     def evict(self, incoming: int) -> int:
         key = self.strategy.evict(incoming)
-        self.full = True
+        self.room = self.residents
         self.residents -= 1
         return key
 
@@ -108,7 +105,7 @@ class Adaptive:
         """Replay the batch in each shadow, let evidence fade, and move where that is due."""
         rate = 1.0 / (self.mask + 1)
         # Before it is full the cache loses nothing, and neither may its shadows.
-        capacity = max(1, round(self.residents * rate)) if self.full else MOST_KEYS * 2
+        capacity = max(1, round(self.room * rate)) if self.room else 2 * MOST_KEYS
         hits = [shadow.replay(self.batch, capacity) for shadow in self.shadows]
         self.judged += len(self.batch)
         fade = 1.0 - min(0.25, len(self.batch) / (HORIZON * capacity))
@@ -118,7 +115,7 @@ class Adaptive:
             for other in range(index):
                 square = self.squares[index][other] * fade * fade + (count - hits[other]) ** 2
                 self.squares[index][other] = self.squares[other][index] = square
-        if self.full:
+        if self.room:
             self.move_if_due(WORTH * capacity, rate)
         self.resample()
 
@@ -133,15 +130,22 @@ class Adaptive:
             strategy.add(key)
         self.moves.append(Move(self.judged, self.name, self.names[best], lead, deviation, rate))
         self.strategy, self.current = strategy, best
+        self.rule = self.name_rule()
+
+    def name_rule(self) -> str:
+        return f"{self.name}: {self.strategy.rule}"
 
     def resample(self) -> None:
-        """Keep the shadows as large as they need to be for what is resident now, and no larger."""
-        mask = mask_for(self.residents)
-        if mask > self.mask:
+        """Keep the shadows as large as they need to be for what the cache holds, and no larger."""
+        size = self.room or self.residents
+        if (mask := mask_for(size)) > self.mask:
             for shadow in self.shadows:
                 shadow.thin(mask)
-        # A larger sample than before begins with gaps, the same ones for every candidate.
-        self.mask = mask
+            self.mask = mask
+        # Not before it is half as small: by bytes, what fits goes up and down. The larger sample begins with gaps, the
+        # same ones for every candidate.
+        elif (mask := mask_for(2 * size)) < self.mask:
+            self.mask = mask
 
 
 def mask_for(residents: int) -> int:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from itertools import takewhile
+from typing import Any
 
 from msgspec import Struct
 
+from inference.policy.cache.adaptive import Adaptive
 from inference.policy.cache.store import Cache, Left
 
 
@@ -22,7 +24,7 @@ class Promise(Struct, frozen=True):
     points: float  # of 100 over the size of now
 
 
-def explain(cache: Cache[object], key: int, now_s: float) -> Explanation:
+def explain(cache: Cache[Any], key: int, now_s: float) -> Explanation:
     """Walks over the residents, so it is for someone who asks, not for each request."""
     entry = cache.entries.get(key)
     if entry is None:
@@ -38,12 +40,12 @@ def explain(cache: Cache[object], key: int, now_s: float) -> Explanation:
     return Explanation("kept", reason, ahead)
 
 
-def explain_absence(cache: Cache[object], key: int, now_s: float) -> Explanation:
-    gone = cache.departures.get(key)
+def explain_absence(cache: Cache[Any], key: int, now_s: float) -> Explanation:
+    gone = cache.last_departure(key)
     if gone is None:
-        return Explanation("unknown", f"not stored, and not among the last {len(cache.departures)} that left")
-    stayed_s, since_s = gone.at_s - gone.stored_s, now_s - gone.at_s
-    story = f"left {since_s:.1f} s ago after {stayed_s:.1f} s, asked for {times(gone.hits)}"
+        return Explanation("unknown", f"not stored, and not among the last {len(cache.departed)} that left")
+    stayed_s, since_s = gone.at_s - gone.entry.stored_s, now_s - gone.at_s
+    story = f"left {since_s:.1f} s ago after {stayed_s:.1f} s, asked for {times(gone.entry.hits)}"
     because = {
         Left.EVICTED: f"made room for {gone.incoming:x}: {gone.rule}",
         Left.EXPIRED: "its time to live was over",
@@ -51,6 +53,20 @@ def explain_absence(cache: Cache[object], key: int, now_s: float) -> Explanation
         Left.REMOVED: "it was purged",
     }[gone.why]
     return Explanation(gone.why.value, f"{story}; {because}")
+
+
+def explain_strategy(cache: Cache[Any]) -> list[str]:
+    """Which strategy decides, then each move that led there, the last one first."""
+    strategy = cache.strategy
+    told = [strategy.rule]
+    if isinstance(strategy, Adaptive):
+        told += [
+            f"from {move.before} to {move.after} after {move.sampled} requests of the sample, one key in "
+            f"{round(1 / move.rate)}: it would have hit {move.lead:.0f} more of them, "
+            f"{move.lead / move.deviation:.1f} standard deviations"
+            for move in reversed(strategy.moves)
+        ]
+    return told
 
 
 def times(count: int) -> str:

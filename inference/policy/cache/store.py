@@ -4,13 +4,14 @@ No clock: every call that depends on time takes `now_s`, seconds that never go b
 been stored in the future is fresh. Owned by one thread.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from enum import Enum
-from typing import Generic, TypeVar
+from math import inf
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from msgspec import Struct
 
-from inference.policy.cache.admission import Admission, refuse
+from inference.policy.cache.admission import MIB, Admission, refuse
 from inference.policy.cache.registry import make_strategy
 from inference.spec import CachePolicy
 
@@ -36,14 +37,13 @@ class Left(str, Enum):
     REMOVED = "removed"
 
 
-class Departure(Struct, frozen=True, gc=False):
+class Departure(NamedTuple):
+    key: int
     why: Left
     at_s: float
-    stored_s: float
-    hits: int
-    size_bytes: int
+    entry: Entry[None]  # without its value
     incoming: int  # the key it made room for; 0 where there was none
-    rule: str  # of the strategy that chose it; empty where none did
+    rule: str  # of the strategy that chose it
 
 
 class Counters(Struct):
@@ -71,11 +71,15 @@ class Cache(Generic[V]):
     def __init__(self, policy: CachePolicy, admission: Admission | None = None) -> None:
         self.policy = policy
         self.admission = admission or Admission()
+        has_room = policy.max_entries and policy.max_bytes
+        self.most_bytes = int(policy.max_bytes * self.admission.max_share) if has_room else -1
         self.strategy = make_strategy(policy.strategy)
         self.entries: OrderedDict[int, Entry[V]] = OrderedDict()  # in the order in which they were stored
         self.size_bytes = 0
         self.counters = Counters()
-        self.departures: OrderedDict[int, Departure] = OrderedDict()
+        # Plain tuples: one is made for each eviction, a Departure only for who asks.
+        self.departed: deque[tuple[int, Left, float, Entry[None], int, str]] = deque(maxlen=DEPARTURES)
+        self.look_s = -inf  # before that time the oldest entry is fresh
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -108,19 +112,21 @@ class Cache(Generic[V]):
         `cost_s` is the work a hit saves; `ttl_s` overrides the policy's, and 0 or less stores nothing. Raises
         ValueError for a negative size.
         """
-        if size_bytes < 0:
-            raise ValueError(f"A value of {size_bytes} bytes was to be stored; sizes are 0 or more.")
-        policy = self.policy
-        if key in self.entries:
+        policy, admission, entries = self.policy, self.admission, self.entries
+        if key in entries:
             self.drop(key, Left.REPLACED, now_s)
         lives_s = policy.ttl_s if ttl_s is None else ttl_s
-        refusal = self.refusal(size_bytes, cost_s, lives_s)
-        if refusal:
+        if not (
+            0 <= size_bytes <= self.most_bytes
+            and lives_s > 0.0
+            and cost_s >= admission.min_cost_s
+            and cost_s * MIB >= admission.min_cost_s_per_mib * size_bytes
+        ):
             self.counters.refused += 1
-            return refusal
-        while len(self.entries) >= policy.max_entries or self.size_bytes + size_bytes > policy.max_bytes:
+            return self.refusal(size_bytes, cost_s, lives_s)
+        while len(entries) >= policy.max_entries or self.size_bytes + size_bytes > policy.max_bytes:
             self.make_room(key, now_s)
-        self.entries[key] = Entry(value, size_bytes, cost_s, now_s, now_s + lives_s)
+        entries[key] = Entry(value, size_bytes, cost_s, now_s, now_s + lives_s)
         self.size_bytes += size_bytes
         self.counters.stored += 1
         self.strategy.add(key)
@@ -128,6 +134,8 @@ class Cache(Generic[V]):
 
     def refusal(self, size_bytes: int, cost_s: float, ttl_s: float) -> str:
         policy = self.policy
+        if size_bytes < 0:
+            raise ValueError(f"A value of {size_bytes} bytes was to be stored; sizes are 0 or more.")
         if not policy.max_entries or not policy.max_bytes:
             return f"the cache has no room: max_entries {policy.max_entries}, max_bytes {policy.max_bytes}"
         if not ttl_s > 0:
@@ -136,10 +144,12 @@ class Cache(Generic[V]):
 
     def make_room(self, incoming: int, now_s: float) -> None:
         """Of one entry: the oldest if its time is over anyway, else the strategy's choice."""
-        oldest = next(iter(self.entries))
-        if self.entries[oldest].expires_s <= now_s:
-            self.drop(oldest, Left.EXPIRED, now_s)
-            return
+        if now_s >= self.look_s:
+            oldest = next(iter(self.entries))
+            self.look_s = self.entries[oldest].expires_s
+            if self.look_s <= now_s:
+                self.drop(oldest, Left.EXPIRED, now_s)
+                return
         key = self.strategy.evict(incoming)
         self.counters.evicted += 1
         self.forget(key, Left.EVICTED, now_s, incoming)
@@ -171,8 +181,10 @@ class Cache(Generic[V]):
     def forget(self, key: int, why: Left, now_s: float, incoming: int) -> None:
         entry = self.entries.pop(key)
         self.size_bytes -= entry.size_bytes
-        rule = self.strategy.rule if why is Left.EVICTED else ""
-        self.departures.pop(key, None)
-        self.departures[key] = Departure(why, now_s, entry.stored_s, entry.hits, entry.size_bytes, incoming, rule)
-        if len(self.departures) > DEPARTURES:
-            self.departures.popitem(last=False)
+        left = cast("Entry[None]", entry)
+        left.value = None  # the story stays, the memory goes
+        self.departed.append((key, why, now_s, left, incoming, self.strategy.rule))
+
+    def last_departure(self, key: int) -> Departure | None:
+        """Of the last ones only, and by a walk over them: for somebody who asks."""
+        return next((Departure(*told) for told in reversed(self.departed) if told[0] == key), None)

@@ -173,3 +173,10 @@ def test_why_five_is_said_in_figures_and_in_words() -> None:
     said = explain(decision)
     assert "40 requests are here on average" in said[0]
     assert said[1] == "5 replicas: the policy allows 1 to 5."
+
+
+def test_a_new_start_drops_nothing_before_it_has_watched() -> None:
+    scaler = Autoscaler(policy(down_after_s=90.0))
+    numbers = [scaler.decide(load(20, 8.0), float(second)).replicas for second in range(120)]
+    assert set(numbers[:90]) == {20}
+    assert numbers[-1] < 20

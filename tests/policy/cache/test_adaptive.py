@@ -30,7 +30,7 @@ def hits(name: str, keys: list[int], capacity: int) -> int:
 
 
 @pytest.mark.parametrize("keys, capacity", [
-    (loop(600, 60_000), 500), (conversations(60_000), 300), (popular(60_000), 400),
+    (loop(600, 40_000), 500), (conversations(40_000), 300), (popular(40_000), 400),
 ])  # fmt: skip
 def test_it_is_close_to_the_best_and_never_far_below_lru(keys: list[int], capacity: int) -> None:
     fixed = {name: hits(name, keys, capacity) for name in ("lru", "arc", "s3fifo", "wtinylfu", "sieve", "fifo")}
@@ -47,14 +47,14 @@ def test_it_moves_for_a_reason_that_it_remembers() -> None:
     move = adaptive.moves[0]
     assert move.before == "arc"
     assert move.after == adaptive.moves[-1].after == adaptive.name != "lru"
-    assert move.lead > 2.5 * move.deviation
+    assert move.lead > 2.0 * move.deviation
     assert adaptive.rule.startswith(f"{adaptive.name}: ")
 
 
 def test_it_stays_where_all_are_alike() -> None:
     """Nothing comes back, so nobody leads."""
     shadow = Shadow(Adaptive())
-    shadow.replay(range(40_000), 500)
+    shadow.replay(range(20_000), 500)
     assert isinstance(shadow.strategy, Adaptive)
     assert not shadow.strategy.moves
 
@@ -89,3 +89,26 @@ def test_a_growing_cache_thins_its_sample() -> None:
     assert isinstance(adaptive, Adaptive)
     assert all(len(each.keys) <= 2 * MOST_KEYS for each in adaptive.shadows)
     assert adaptive.mask == mask_for(50_000)
+
+
+def test_a_purge_is_no_smaller_cache() -> None:
+    adaptive = Adaptive()
+    shadow = Shadow(adaptive)
+    shadow.replay(range(1000), 400)
+    for key in list(adaptive):
+        adaptive.remove(key)
+    shadow.keys.clear()
+    shadow.replay(range(300), 400)
+    assert adaptive.room == 400
+    assert len(shadow.keys) < 400
+
+
+def test_a_sample_does_not_change_to_and_fro_with_what_fits() -> None:
+    """By bytes, now 250 fit and now 270: two sides of a border between rates."""
+    adaptive = Adaptive()
+    shadow, masks = Shadow(adaptive), []
+    for turn, start in enumerate(range(0, 20_000, 200)):
+        shadow.replay(range(start, start + 200), (250, 270)[turn % 2])
+        masks.append(adaptive.mask)
+    assert sorted(set(masks)) == [1, 3]
+    assert masks == sorted(masks)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from inference.policy.cache.admission import Admission
-from inference.policy.cache.explain import explain, promise
+from inference.policy.cache.explain import explain, explain_strategy, promise
 from inference.policy.cache.registry import STRATEGIES
 from inference.policy.cache.store import Cache
 from inference.spec import CachePolicy
@@ -195,3 +195,16 @@ def test_it_says_why_a_key_is_not_there() -> None:
 def test_it_says_what_more_room_would_bring() -> None:
     told = promise({100: 0.40, 200: 0.52, 50: 0.31}, 100)
     assert [(each.size, round(each.points, 6)) for each in told] == [(50, -9.0), (100, 0.0), (200, 12.0)]
+
+
+def test_it_says_which_strategy_decides_and_how_it_came_to() -> None:
+    cache = make("adaptive", entries=100, size_bytes=10**6, ttl_s=1e9)
+    assert len(explain_strategy(cache)) == 1
+    for key in list(range(130)) * 60:
+        if cache.get(key, 0.0) is None:
+            cache.put(key, "", 0.0)
+    now, *moves = explain_strategy(cache)
+    assert not now.startswith("arc: ")
+    assert moves[-1].startswith("from arc to ")
+    assert "standard deviations" in moves[-1]
+    assert len(explain_strategy(make("lru"))) == 1
