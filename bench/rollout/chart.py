@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-LEFT, PANEL, TOP, BAR, STEP, VALUE = 150, 300, 64, 14, 22, 64
+LEFT, PANEL, TOP, BAR, STEP, VALUE = 120, 330, 64, 14, 22, 124
 GAP = 28
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f }

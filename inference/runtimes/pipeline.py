@@ -198,7 +198,7 @@ def load_pipeline(version: Version, unit: Unit, folder: Path, device: str, threa
         for spec in stage.signature.inputs:
             if processor.sample:
                 samples.setdefault(spec.name, processor.sample)
-        steps.append(ProcessorStep(stage, processor(stage, folder)))
+        steps.append(ProcessorStep(stage, processor(stage, folder), streams))
     return Pipeline(unit_signature(version, unit), steps, samples, uses_torch, streams)
 
 

@@ -73,8 +73,9 @@ class ModelStep:
 
 
 class ProcessorStep:
-    def __init__(self, stage: Stage, processor: Processor):
+    def __init__(self, stage: Stage, processor: Processor, streams: Any = None):
         self.stage, self.processor, self.warms_up = stage, processor, processor.warms_up
+        self.streams = streams  # of the GPU that a model before it runs on
 
     def warm_up(self) -> None:
         """Nothing of its own: it warms up with the batches that the whole pipeline is given."""
@@ -85,10 +86,15 @@ class ProcessorStep:
         if devices and self.processor.on_device:
             from inference.runtimes.torch_tensors import to_torch
 
-            device = devices.pop()
-            return self.processor.run(
-                {spec.name: to_torch(at_hand[spec.name], spec.datatype, device) for spec in specs}
-            )
+            device, streams = devices.pop(), self.streams
+
+            def enter(spec: TensorSpec) -> Array:
+                values = at_hand[spec.name]
+                if streams is not None and isinstance(values, np.ndarray):
+                    return streams.enter(values, spec.datatype)  # an ordinary copy would wait for the model to end
+                return to_torch(values, spec.datatype, device)
+
+            return self.processor.run({spec.name: enter(spec) for spec in specs})
         taken = {spec.name: enter_numpy(spec, at_hand[spec.name]) for spec in specs}
         for spec in specs:
             if spec.datatype == "BF16":  # processors calculate: raw bits would be taken for integers

@@ -106,7 +106,10 @@ def test_every_torch_format_takes_every_setting(
 def test_autocast_really_calculates_in_half_precision() -> None:
     model, _ = accelerate(small_network(), PIXELS, SCORE, autocast=Autocast.BF16)
     with torch.inference_mode():
-        assert model.run({"pixels": torch.ones(1, 3, 8, 8)})["score"].dtype is torch.bfloat16
+        score = model.run({"pixels": torch.ones(1, 3, 8, 8)})["score"]
+    assert score.dtype is torch.float32  # as declared
+    assert torch.equal(score, score.bfloat16().float())
+    assert not torch.equal(score, small_network().eval()(torch.ones(1, 3, 8, 8)))
 
 
 def test_weights_cast_once_answer_as_autocast_does_to_the_bit() -> None:

@@ -22,6 +22,7 @@ REMEMBERED = 4096  # keys of each level's sample: the last different ones
 BATCH = 2048  # requests of its sample that a level looks at together
 STEP_BITS = 2  # each level samples a quarter of the one below; nine levels reach 268 million keys
 ODD = np.uint64(0x9E3779B97F4A7C15)
+LOW_64 = 2**64 - 1
 
 
 class LruCurve:
@@ -40,7 +41,8 @@ class LruCurve:
     def sort_out(self) -> None:
         """Give what waits to the levels whose sample it is in."""
         self.requests += len(self.waiting)
-        keys = np.fromiter(map(hash, self.waiting), dtype=np.int64, count=len(self.waiting)).view(np.uint64)
+        # Longer keys are digests, of which 64 bits tell one from the other; hash() would take -1 for -2.
+        keys = np.array([key & LOW_64 for key in self.waiting], dtype=np.uint64)
         self.waiting.clear()
         # Two rounds, for the low bits of a product depend on the low bits of the key alone.
         mixed = keys * ODD

@@ -3,19 +3,37 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from console.registry.containers import LIMITS
 from console.registry.services.uploads import IDLE, MAX_CHUNK_BYTES
 from console.registry.services.validation import INSPECT_LIMITS
-from console.registry.version_file import VersionFile, complete
+from console.registry.version_file import BadVersionFile, VersionFile, complete
 from inference import spec
+from inference.policy.acceleration import Acceleration, read_acceleration
 
 GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "versions.md").read_text()
 
 
+WHOLE, STAGE = re.findall(r"```json\n(.+?)```", GUIDE, re.DOTALL)
+
+
 def test_its_version_file_is_a_valid_one() -> None:
-    (text,) = re.findall(r"```json\n(.+?)```", GUIDE, re.DOTALL)
-    plan = complete(spec.decode(text, VersionFile), None)
+    plan = complete(spec.decode(WHOLE, VersionFile), None)
     assert [unit.name for unit in plan.units] == ["pictures", "model"]
+
+
+def test_its_faster_stage_is_a_valid_one_and_its_settings_are_all_there_are() -> None:
+    stage = spec.decode(STAGE, spec.Stage)
+    assert read_acceleration(stage, spec.Format.PT2, 32).batch_sizes == (1, 2, 4, 8, 16, 32)
+    told = re.findall(r"^\| `(\w+)` \|", GUIDE, re.MULTILINE)
+    assert told == list(Acceleration.__struct_fields__)
+
+
+def test_a_config_that_no_model_takes_is_refused_with_the_file() -> None:
+    file = WHOLE.replace('"kind": "infer",', '"kind": "infer", "config": {"autocats": "bf16"},')
+    with pytest.raises(BadVersionFile, match="autocats"):
+        complete(spec.decode(file, VersionFile), None)
 
 
 def test_its_limits_are_those_of_the_code() -> None:
