@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_PIPELINED = 16
 LINGER_S = 2.0
+PIECE_BYTES = 8_192  # of what a client piles up, parsed and answered in one turn of the loop
 JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
 
 
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         self.since_s = monotonic()  # when the phase of reading began
         self.paused_since_s = 0.0  # the client does not read its answers; 0: it does
         self.reading_paused = False
+        self.unread = b""  # what came in one go and waits to be parsed; nothing more is read meanwhile
         self.lingering_since_s = 0.0  # an error was answered; input is dropped
 
     # The connection
@@ -55,7 +57,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.server.connections.discard(self)
-        self.reader.drop_body()
+        self.reader.let_go()
+        self.unread = b""
         self.drop_pending()
         if self.active is not None:
             self.release(self.active)
@@ -94,7 +97,27 @@ class Connection(asyncio.Protocol):
             head = self.server.known_heads.find(data[:end])
             if head is not None and self.take_known(head, data, end):
                 return
-        reader.feed(data)
+        if len(data) > PIECE_BYTES and not reader.in_body:
+            self.unread = data
+            self.transport.pause_reading()
+            self.feed_on()
+        else:
+            reader.feed(data)
+
+    def feed_on(self) -> None:
+        """A piece of what waits, then others have their turn: a thousand small requests may have come at once."""
+        if self.reading_paused or not self.unread:
+            return
+        reader, rest = self.reader, self.unread
+        cut = len(rest) if reader.in_body else PIECE_BYTES
+        self.unread = rest[cut:]
+        reader.feed(rest[:cut])
+        if self.lingering_since_s:
+            self.unread = b""
+        if self.unread:
+            asyncio.get_running_loop().call_soon(self.feed_on)
+        elif not self.reading_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def take_known(self, head: Head, data: bytes, end: int) -> bool:
         """Take a request whose head, up to `end`, was read before; False where the parser has to look at it."""
@@ -185,7 +208,10 @@ class Connection(asyncio.Protocol):
         self.answering = False
         if self.reading_paused and len(pending) < MAX_PIPELINED:
             self.reading_paused = False
-            self.transport.resume_reading()
+            if self.unread:
+                asyncio.get_running_loop().call_soon(self.feed_on)
+            else:
+                self.transport.resume_reading()
 
     def begin(self, request: Request) -> None:
         self.active = request

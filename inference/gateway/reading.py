@@ -41,6 +41,10 @@ class Reader:
         self.body_bytes = 0  # inflated
         self.inflater: Inflater | None = None  # of a body that comes compressed
 
+    @property
+    def in_body(self) -> bool:
+        return self.head is not None and self.head_done
+
     def feed(self, data: bytes) -> None:
         if self.head is None:
             end = data.find(END)
@@ -78,6 +82,8 @@ class Reader:
             self.head.add_header(name.lower(), value)
             self.header_lines += 1
             self.head_bytes += len(name) + len(value) + 4
+            if self.head_bytes > self.server.config.max_header_bytes:  # not when all of them have come
+                self.guard(check_head_size, self.head_bytes)
 
     def on_headers_complete(self) -> None:
         head = self.head
@@ -142,6 +148,11 @@ class Reader:
 
     def refuse(self, error: SwitchyardError) -> None:
         self.connection.refuse(error)
+
+    def let_go(self) -> None:
+        """Of the parser and the connection, which hold us: a ring would keep all that came until the collector runs."""
+        self.drop_body()
+        self.parser = self.connection = None  # type: ignore[assignment]
 
     def drop_body(self) -> None:
         self.server.buffered_bytes -= self.body_bytes
