@@ -1,5 +1,6 @@
 """One non-blocking connection, plain or TLS: bytes in to frames, frames out to bytes, every buffer bounded."""
 
+import selectors
 import socket
 import ssl
 import time
@@ -45,6 +46,7 @@ class Connection:
         self.unsent_bytes = 0
         self.opened_s = self.read_s = self.sent_s = now_s
         self.wants_write = False
+        self.events = selectors.EVENT_READ  # what the server's selector was asked to tell of
 
     def introduce(self, hello: ClientHello) -> None:
         self.hello = hello

@@ -138,7 +138,8 @@ class Server:
             return
         events = selectors.EVENT_READ if connection.takes_more else 0
         events |= selectors.EVENT_WRITE if connection.wants_write else 0
-        if self.selector.get_key(connection.sock).events != events:
+        if connection.events != events:
+            connection.events = events
             self.selector.modify(connection.sock, events, connection)
 
     def receive(self, connection: Connection, kind: Kind, raw: bytes, body: memoryview) -> None:
