@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument(
         "--most-rows", type=int, default=1, help="of a request, by the tokens that the trace says it made"
     )
-    parser.add_argument("--timeout-ms", type=float, default=250.0)
+    parser.add_argument("--timeout-ms", type=float, default=500.0)
     parser.add_argument("--target-ms", type=float, default=0.0, help="what a wait should be while ours stands; 0: off")
     parser.add_argument("--places", type=int, default=512, help="requests that may wait")
     parser.add_argument("--seconds", type=float, default=60.0, help="of simulated time, at least, a load")

@@ -128,7 +128,8 @@ def goodput(name: str, demand: Demand, setting: Setting) -> float:
 
 
 def of_capacity(rows: int, demand: Demand, setting: Setting) -> float:
-    return round(rows / demand.at_s[-1] / setting.capacity, 4)
+    span_s = demand.at_s[-1] or setting.seconds  # one clump has no length
+    return round(rows / span_s / setting.capacity, 4)
 
 
 def overload(name: str, demand: Demand, bound: int, setting: Setting) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def slowdown(name: str, trace: Traffic, load: float, setting: Setting) -> dict[s
     return {
         "requests": count,
         "in_time": good,
-        "goodput_of_capacity": round(good / end_s / setting.capacity / (5.0 / 6.0), 4),  # a third of it is halved
+        "goodput_of_capacity": round(of_capacity(good, demand, setting) / (5.0 / 6.0), 4),  # a third of it is halved
         "late_device_share": late_share(service),
     }
 
@@ -203,14 +204,14 @@ def callers(name: str, trace: Traffic, setting: Setting) -> dict[str, Any]:
     parts = [part(*in_time(service, caller=f"light-{number}")) for number in range(LIGHT_CALLERS)]
     return {
         "requests": len(demand),
-        "least_of_light_in_time": min(one for one in parts if one is not None),
+        "least_of_light_in_time": min((one for one in parts if one is not None), default=None),
         "heavy_of_capacity": of_capacity(in_time(service, caller="heavy")[0], heavy, setting),
         "goodput_ratio": part(in_time(service)[0], setting.bound(demand)),
     }
 
 
 def cut(demand: Demand, end_s: float) -> Demand:
-    count = int(np.searchsorted(demand.at_s, end_s))
+    count = int(np.searchsorted(demand.at_s, end_s, side="right"))
     return Demand(
         demand.at_s[:count], demand.timeout_s[:count], demand.level[:count], demand.rows[:count], demand.caller[:count]
     )

@@ -56,6 +56,21 @@ def test_the_table_and_the_exact_optimum():
 
 
 @pytest.mark.parametrize(
+    "times",
+    [["2024-05-10 00:00:00.5"] * 3000, [*(f"2024-05-10 00:00:0{i % 5}" for i in range(300)), "2024-05-12 00:00:00"]],
+    ids=["one clump", "a gap of two days"],
+)
+def test_strange_traces_are_measured_too(times: list[str], tmp_path: Path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "\n".join(f"{moment},10,0" for moment in times))
+    done = run("--trace", str(trace), "--load", "0.9,3", "--seconds", "1", "--policy", "ours", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["scenario"] for row in rows] == ["overload", "overload", "priorities", "slowdown", "callers", "cost"]
+    assert all(row["late_device_share"] <= 0.001 for row in rows[:2])
+
+
+@pytest.mark.parametrize(
     "arguments, says",
     [
         (["--load", "0,1"], "loads above zero"),
