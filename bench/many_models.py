@@ -151,7 +151,7 @@ async def hold_loop(stand: Stand, given: argparse.Namespace) -> tuple[list[float
     """For how many ms the loop does nothing but take one change up, by the clock and of CPU time: the gateway's own
     feed and tables."""
     feed = Feed("", stand.data / "documents")
-    tables = Tables(Dispatcher("bench", Telemetry("bench"), asyncio.get_running_loop()))
+    tables = Tables(Dispatcher("bench", Telemetry(), asyncio.get_running_loop()))
     gc.disable()
     feed.load()
     gc.collect()

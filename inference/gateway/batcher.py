@@ -20,7 +20,6 @@ from inference.gateway.quarantine import Quarantine, digest_inputs, poison_input
 from inference.gateway.retries import Retries
 from inference.gateway.waiting import resolve
 from inference.gateway.work import Slot, UnitAnswer, UnitDone, Work
-from inference.log import get_log
 from inference.policy.batching import (
     DEFAULT_LEVEL,
     LatencyModel,
@@ -29,11 +28,9 @@ from inference.policy.batching import (
     wait_s,
     worth_second_slot,
 )  # fmt: skip
-from inference.policy.sharing import GATHER_MOST_S, fair_rows, gather_limit_s, gather_s
+from inference.policy.sharing import fading_rows, fair_rows, gather_limit_s, gather_s
 from inference.protocol.messages import Tensor
 from inference.spec import Unit
-
-log = get_log()
 
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
@@ -56,7 +53,7 @@ class UnitQueue:
         self.model = LatencyModel()
         self.last_slot_s = float("-inf")  # when a replica was last linked, lost or announced
         self.observed_s = float("-inf")  # when a batch was last answered
-        self.answered_rows = self.arrived_rows = 0  # since batches last came in so close together
+        self.returning_rows = 0.0  # answered a moment ago, whose clients may be about to ask again
         self.pump_due = self.wanted = False
         self.hold_timer: asyncio.TimerHandle | None = None
         self.form = form
@@ -90,7 +87,8 @@ class UnitQueue:
             waiting.append(work)
         self.waiting_count += 1
         self.waiting_rows += rows
-        self.arrived_rows += rows
+        if self.returning_rows > 0.0:
+            self.returning_rows -= rows
         if deadline_s < self.deadlines.earliest_s:
             self.deadlines.add(deadline_s)
         if not self.pump_due:
@@ -158,20 +156,15 @@ class UnitQueue:
     # Answers
 
     def batch_took(self, rows: int, seconds: float, now_s: float) -> None:
-        if now_s - self.observed_s > GATHER_MOST_S:
-            self.answered_rows = self.arrived_rows = 0
+        self.returning_rows = rows + fading_rows(self.returning_rows, now_s - self.observed_s)
         self.observed_s = now_s
-        self.answered_rows += rows
         self.model.observe(rows, seconds)
 
     def settle(self, work: Work, answer: UnitAnswer | None, error: SwitchyardError | None = None) -> None:
-        """One answer of a batch. Whatever breaks on its way to the client stays with that client."""
+        """One answer of a batch."""
         if work.deaths:
             self.retries.running.discard(work)
-        try:
-            work.settle(answer, error)
-        except Exception:
-            log.exception("answer_not_delivered", unit=self.key)
+        work.settle(answer, error)
 
     # Forming batches
 
@@ -228,8 +221,8 @@ class UnitQueue:
         left_s = gather_limit_s(self.model.base_s) - (now_s - slot.free_since_s)
         if left_s <= 0.0:
             return 0.0
-        returning = max(0, self.answered_rows - self.arrived_rows)
-        return gather_s(rows, running + returning, len(self.slots), most, left_s)
+        coming = running + fading_rows(self.returning_rows, now_s - self.observed_s)
+        return gather_s(rows, coming, len(self.slots), most, left_s)
 
     def end_hold(self) -> None:
         self.hold_timer = None

@@ -22,7 +22,7 @@ class Head:
         "keep_alive",
         "method",
         "parts",
-        "pass_",
+        "pass_number",
         "principal",
         "target",
         "url",
@@ -37,7 +37,7 @@ class Head:
         self.body_bytes = 0  # by Content-Length
         self.parts: list[str] = []  # of the path; this and what follows is for the application to fill in
         self.principal: Any = None
-        self.pass_: Any = None  # by what it was let in
+        self.pass_number = 0  # of the list of keys by which it was let in
         self.target: Any = None  # where its requests go
 
     def add_header(self, name: bytes, value: bytes) -> None:

@@ -119,6 +119,8 @@ class Flight:
             self.running = queue.enqueue(asked.inputs, rows, deadline_s, priority, self.land)
         else:
             self.running = Eager(run_steps(plan, asked.inputs, rows, deadline_s, priority), self.land)
+            if self.ended:  # at once: see `fail`
+                self.running = None
 
     def land(self, answer: UnitAnswer | None, error: BaseException | None) -> None:
         """What the units made of it."""

@@ -21,7 +21,7 @@ from inference.gateway.statistics import Statistics
 from inference.gateway.tables import Tables
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log
-from inference.status import GatewayStatus
+from inference.status import GatewayStatus, TelemetrySecond
 from inference.sync.feed import Feed
 from inference.sync.report import Reporter
 
@@ -32,6 +32,7 @@ log = get_log()
 
 RESTART_S = 1.0
 FIRST_LINKS_S = 1.0  # before listening, for the replicas that the documents call ready
+SERIES_A_TURN = 100  # closed in one turn of the loop: about a millisecond
 GC_THRESHOLDS = (20_000, 20, 50)  # a request makes no cycles; look for them seldom
 
 
@@ -89,7 +90,7 @@ class Gateway:
         self.url = url
         self.processes = processes
         self.started_at_s = time()
-        self.telemetry = Telemetry(name)
+        self.telemetry = Telemetry()
         self.dispatcher = Dispatcher(name, self.telemetry, loop, tls)
         self.tables = Tables(self.dispatcher)
         self.dataplane = Dataplane(self.tables, self.telemetry)
@@ -132,10 +133,16 @@ class Gateway:
         while True:
             now_s = time()
             await asyncio.sleep(1.0 - now_s % 1.0)
-            self.end_second(int(now_s))
+            await self.end_second(int(now_s))
 
-    def end_second(self, second: int) -> None:
-        self.reporter.telemetry(self.telemetry.end_second(second, self.dispatcher.waiting, self.dataplane.running))
+    async def end_second(self, second: int) -> None:
+        series = []
+        for one in self.telemetry.close_second():
+            series.append(one)
+            if len(series) % SERIES_A_TURN == 0:
+                await asyncio.sleep(0)
+        waiting, in_flight = self.dispatcher.waiting, self.dataplane.running
+        self.reporter.telemetry(TelemetrySecond(self.name, second, tuple(series), waiting=waiting, in_flight=in_flight))
         self.reporter.gateway(
             GatewayStatus(
                 id=self.name,
@@ -187,7 +194,7 @@ class Gateway:
         log.info("gateway_draining", running=self.dataplane.running, connections=len(self.http.connections))
         edges = [edge.drain(self.config.drain_s) for edge in (self.http, self.grpc) if edge is not None]
         clean = all(await asyncio.gather(*edges))
-        self.end_second(int(time()))
+        await self.end_second(int(time()))
         await self.dispatcher.stop()
         for task in self.tasks:
             task.cancel()

@@ -24,13 +24,15 @@ class KnownHeads:
     def learn(self, raw: bytes, head: Head, header_lines: int) -> None:
         """Remember what the parser made of `raw`, if it comes repeatedly and can stand for all that do.
 
-        That takes a body framed by Content-Length alone, taken as it is, and a connection that stays. A head with odd
-        line ends, which another reader might cut elsewhere, is left to the parser.
+        That takes a POST whose body is framed by Content-Length alone, taken as it is, and a connection that stays. A
+        head with odd line ends, which another reader might cut elsewhere, is left to the parser.
         """
         if len(raw) > MAX_HEAD_BYTES or not head.keep_alive or head.http_1_0 or raw.count(b"\n") != header_lines + 2:
             return
         headers = head.headers
-        if b"content-length" not in headers or any(name in headers for name in (b"expect", b"upgrade")):
+        if head.method != b"POST" or b"content-length" not in headers:
+            return
+        if b"expect" in headers or b"upgrade" in headers:
             return
         if b"transfer-encoding" in headers or b"content-encoding" in headers:
             return

@@ -50,12 +50,13 @@ class Rest:
     def admit(self, head: Head) -> None:
         """Check the key before a body is read. Health needs none."""
         head.parts = split_path(head.url)
-        head.pass_ = keys = self.dataplane.tables.keys
+        tables = self.dataplane.tables
+        head.pass_number = tables.keys_number
         if not needs_key(head.parts):
             refuse_body(head)
             return
         try:
-            head.principal = keys.authenticate(head.headers.get(b"authorization"), time())
+            head.principal = tables.keys.authenticate(head.headers.get(b"authorization"), time())
         except SwitchyardError as error:
             self.dataplane.refused("", error)
             raise
@@ -63,7 +64,7 @@ class Rest:
     def still_admits(self, head: Head) -> bool:
         """Keys change seldom and all at once; besides that a key can only run out."""
         principal = head.principal
-        if head.pass_ is not self.dataplane.tables.keys or principal is None:
+        if head.pass_number != self.dataplane.tables.keys_number or principal is None:
             return False
         return principal.expires_at_s is None or principal.expires_at_s > time()
 

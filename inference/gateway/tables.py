@@ -88,6 +88,7 @@ class Tables:
         self.dispatcher = dispatcher
         self.documents = Documents()
         self.keys = KeyTable()
+        self.keys_number = 0  # rises with each change of keys
         self.models: dict[str, ModelTable] = {}
 
     def load(self, documents: Documents) -> None:
@@ -103,6 +104,7 @@ class Tables:
         self.documents = documents
         if kind == "keys":
             self.keys = KeyTable(documents.keys)
+            self.keys_number += 1
         elif kind in ("spec", "effective", "hint"):
             self.models.pop(key, None)
             if kind == "spec":

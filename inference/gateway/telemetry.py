@@ -4,14 +4,14 @@ The request path adds to the second that is running, once for a request and once
 is reported (`status.TelemetrySecond`) and folded into the totals, which `/metrics` shows.
 """
 
+from collections.abc import Iterator
 from time import time
 
 from msgspec import Struct, field
-from msgspec.structs import asdict
 
 from inference import sketch
 from inference.sketch import Bins
-from inference.status import Series, TelemetrySecond
+from inference.status import Series
 from inference.transport.frames import Result
 
 OK = ""
@@ -55,16 +55,25 @@ class SeriesCounts(Struct):
     queue: Bins = field(default_factory=dict)
 
     def fold(self, other: "SeriesCounts") -> None:
-        for name, value in asdict(other).items():
-            if name == "by_size":
-                for rows, counts in value.items():
-                    self.by_size.setdefault(rows, SizeCounts()).fold(counts)
-            elif isinstance(value, dict):
-                sketch.merge(getattr(self, name), value)  # errors by code merge like bins
-            elif name == "last_s":
-                self.last_s = max(self.last_s, value)
-            else:
-                setattr(self, name, getattr(self, name) + value)
+        self.requests += other.requests
+        self.ok += other.ok
+        self.rows += other.rows
+        self.batches += other.batches
+        self.batched += other.batched
+        self.compute_ns += other.compute_ns
+        self.request_s += other.request_s
+        self.failed_s += other.failed_s
+        self.queue_s += other.queue_s
+        self.input_ns += other.input_ns
+        self.infer_ns += other.infer_ns
+        self.output_ns += other.output_ns
+        self.last_s = max(self.last_s, other.last_s)
+        for rows, counts in other.by_size.items():
+            self.by_size.setdefault(rows, SizeCounts()).fold(counts)
+        for code, count in other.errors.items():
+            self.errors[code] = self.errors.get(code, 0) + count
+        sketch.merge(self.latency, other.latency)
+        sketch.merge(self.queue, other.queue)
 
 
 SeriesKey = tuple[str, int]  # model, version; 0 while none was chosen
@@ -100,9 +109,9 @@ class Running:
 
 
 class Telemetry:
-    def __init__(self, gateway: str):
-        self.gateway = gateway
+    def __init__(self) -> None:
         self.second: dict[SeriesKey, Running] = {}
+        self.ending: dict[SeriesKey, Running] = {}  # of the second that is being closed
         self.totals: dict[SeriesKey, SeriesCounts] = {}
 
     def running(self, model: str, version: int) -> Running:
@@ -148,19 +157,18 @@ class Telemetry:
         size.infer_ns += result.infer_ns
         size.output_ns += result.split_ns
 
-    def end_second(self, second: int, waiting: int, in_flight: int) -> TelemetrySecond:
-        """Close the running second: what is to be reported of it; the totals take it over."""
-        ended = {key: running.sum_up() for key, running in self.second.items()}
-        self.second = {}
-        for key, counts in ended.items():
+    def close_second(self) -> Iterator[Series]:
+        """Close the running second, one series a step: what is to be reported of it; the totals take it over.
+
+        Between steps requests may go on: they count for the next second, and nothing is missing from a `snapshot`.
+        """
+        for key in [key for key in self.second if key not in self.ending]:
+            self.ending[key] = self.second.pop(key)
+        while self.ending:
+            key, running = self.ending.popitem()
+            counts = running.sum_up()
             self.fold(key, counts)
-        return TelemetrySecond(
-            gateway=self.gateway,
-            second=second,
-            waiting=waiting,
-            in_flight=in_flight,
-            series=tuple(to_series(model, version, counts) for (model, version), counts in ended.items()),
-        )
+            yield to_series(*key, counts)
 
     def fold(self, key: SeriesKey, counts: SeriesCounts) -> None:
         total = self.totals.setdefault(key, SeriesCounts())
@@ -176,9 +184,11 @@ class Telemetry:
     def snapshot(self) -> dict[SeriesKey, SeriesCounts]:
         """Totals up to this moment, the running second included."""
         merged: dict[SeriesKey, SeriesCounts] = {}
-        for source in (self.totals, {key: running.sum_up() for key, running in self.second.items()}):
-            for key, counts in source.items():
-                merged.setdefault(key, SeriesCounts()).fold(counts)
+        for key, counts in self.totals.items():
+            merged.setdefault(key, SeriesCounts()).fold(counts)
+        for source in (self.ending, self.second):
+            for key, running in source.items():
+                merged.setdefault(key, SeriesCounts()).fold(running.sum_up())
         return merged
 
 

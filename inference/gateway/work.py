@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct
 
 from inference.errors import DeadlinePassed, SwitchyardError
+from inference.log import get_log
 from inference.protocol.messages import Tensor
 
 if TYPE_CHECKING:
     from inference.gateway.batcher import UnitQueue
+
+
+log = get_log()
 
 
 class Slot(Protocol):
@@ -94,9 +98,14 @@ class Work:
         self.killers: tuple[str, ...] = ()  # replicas that died with it in hand
 
     def settle(self, answer: UnitAnswer | None, error: BaseException | None = None) -> None:
-        if not self.settled:
-            self.settled = True
+        """Tell the outcome, once. Whatever breaks on its way to the client stays with that client."""
+        if self.settled:
+            return
+        self.settled = True
+        try:
             self.done(answer, error)
+        except Exception:
+            log.exception("answer_not_delivered", unit=self.queue.key)
 
     def expire(self) -> None:
         where = "in the model" if self.slot is not None else "in the queue"

@@ -25,7 +25,12 @@ def gather_limit_s(base_s: float) -> float:
     return limit_s if limit_s >= GATHER_LEAST_S else 0.0
 
 
-def gather_s(waiting: int, coming: int, replicas: int, max_size: int, left_s: float) -> float:
+def fading_rows(rows: float, age_s: float) -> float:
+    """Of rows whose clients were about to ask again `age_s` ago, how many still are: none after the longest wait."""
+    return max(0.0, rows) * max(0.0, 1.0 - age_s / GATHER_MOST_S)
+
+
+def gather_s(waiting: int, coming: float, replicas: int, max_size: int, left_s: float) -> float:
     """How long to hold a replica's batch back now; 0 where its share is there.
 
     `coming` are rows that run, or were answered a moment ago and whose clients did not ask again yet; `left_s` is what

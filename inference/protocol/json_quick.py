@@ -11,7 +11,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from inference.protocol.json_codec import FLOATS, MAX_TENSORS, STRUCT_CODE, Parameters, RequestOutput, to_request
+from inference.protocol.json_codec import (
+    FLOATS,
+    MAX_NESTING,
+    MAX_TENSORS,
+    STRUCT_CODE,
+    Parameters,
+    RequestOutput,
+    to_request,
+)
 from inference.protocol.messages import InferRequest, Tensor
 
 KINDS: dict[str, type] = {
@@ -69,7 +77,9 @@ def decode_request(kind: type, model: str, version: str, body: bytes) -> InferRe
     tensors = []
     for item in head.inputs:
         shape, data, count = item.shape, item.data, len(item.data)
-        if item.parameters or KINDS.get(item.datatype) is not kind or count != prod(shape) or min(shape, default=0) < 0:
+        if item.parameters or KINDS.get(item.datatype) is not kind or len(shape) > MAX_NESTING:
+            return None
+        if count != prod(shape) or min(shape, default=0) < 0:
             return None
         try:
             packed = struct.pack(f"<{count}{STRUCT_CODE[item.datatype]}", *data)

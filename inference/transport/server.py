@@ -182,6 +182,8 @@ class Server:
         sizes += [head.size_bytes for item in data.items for head in item.tensors]
         if sum(sizes) != len(body) or min(sizes, default=0) < 0:
             raise BadFrame(f"The tensors of a batch claim {sum(sizes)} bytes; the frame carries {len(body)}.")
+        if data.joined and (min(rows := [item.rows for item in data.items]) < 1 or not fits(data.joined, sum(rows))):
+            raise BadFrame("The rows of a batch's items do not add up to those of its tensors.")
         if (connection, data.batch) in self.batches:
             raise BadFrame(f"Batch {data.batch} is already here.")
         try:
@@ -287,3 +289,7 @@ class Server:
         self.selector.close()
         self.wake_read.close()
         self.wake_write.close()
+
+
+def fits(heads: Iterable[TensorHead], rows: int) -> bool:
+    return all(head.shape[:1] == (rows,) for head in heads)

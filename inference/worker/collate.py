@@ -75,15 +75,17 @@ def new_array(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.empty(shape, dtype)
 
 
-def collate(items: Sequence[Arrays], specs: Sequence[TensorSpec], empty: Empty = new_array) -> Arrays:
-    """One writable array a name; items must be of one form."""
-    return {spec.name: collate_one([item[spec.name] for item in items], spec, empty) for spec in specs}
+def collate(
+    items: Sequence[Arrays], specs: Sequence[TensorSpec], empty: Empty = new_array, keep: bool = True
+) -> Arrays:
+    """One writable array a name; items must be of one form. `keep`: a lone item may stay in the frame's memory."""
+    return {spec.name: collate_one([item[spec.name] for item in items], spec, empty, keep) for spec in specs}
 
 
-def collate_one(parts: list[np.ndarray], spec: TensorSpec, empty: Empty) -> np.ndarray:
+def collate_one(parts: list[np.ndarray], spec: TensorSpec, empty: Empty, keep: bool = True) -> np.ndarray:
     first = parts[0]
     # Memory that the frame owns alone is as good as ours; a view of what the socket read is not to be written to.
-    if len(parts) == 1 and first.flags.writeable and empty is new_array:
+    if len(parts) == 1 and keep and first.flags.writeable and empty is new_array:
         return first
     if len(parts) == 1 and first.dtype != object:
         return fill(empty(spec.name, first.shape, first.dtype), first)

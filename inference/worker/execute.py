@@ -5,6 +5,7 @@ When the model raises on a group, its items are tried again one by one, so the o
 A client learns what went wrong by code and sentence; the stack goes to the log.
 """
 
+import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -92,7 +93,9 @@ class Execution:
             if batch.cancelled or self.is_late(min([item.deadline_ms or FOREVER_MS for item in batch.items])):
                 return None
             tensors, _ = tensors_of(batch.joined, batch.body)
-            return collate([read_item(tensors, sum(rows), self.pipeline.inputs)], self.pipeline.inputs, self.empty)
+            # Many clients' rows: should the model write to them and then fail, each is read again as it came.
+            items, specs = [read_item(tensors, sum(rows), self.pipeline.inputs)], self.pipeline.inputs
+            return collate(items, specs, self.empty, keep=len(rows) == 1)
         except SwitchyardError:
             return None
 
@@ -103,7 +106,7 @@ class Execution:
         except DeviceLost:
             raise
         except Exception as error:
-            self.run_group(self.recover(self.read_items(), error))
+            self.run_group(self.recover(self.read_items(begun=True), error))
             return self.results()
         start = time.perf_counter_ns()
         items = []
@@ -111,18 +114,25 @@ class Execution:
             self.count_tokens(enumerate([item.rows for item in self.batch.items]), self.counts)
             items = [ItemResult([], tokens=tokens) for tokens in self.tokens]
         if not all(finite_rows(outputs[spec.name], spec.datatype).all() for spec in pipeline.outputs if spec.finite):
-            works = self.read_items()
+            works = self.read_items(begun=True)
             self.keep(works, self.share(works, outputs))
             return self.results()
         joined = [to_tensor(outputs[spec.name], spec) for spec in pipeline.outputs]
         self.took.split_ns += time.perf_counter_ns() - start
         return items, [tensor.data for tensor in joined], [head_of(tensor) for tensor in joined]
 
-    def read_items(self) -> list[Work]:
+    def read_items(self, begun: bool = False) -> list[Work]:
+        """The items that can be run. Once the model has begun those are all: outputs and rows are counted through."""
         works = []
-        for index, (item, tensors) in enumerate(zip(self.batch.items, self.tensors_apart(), strict=True)):
+        try:
+            apart = list(self.tensors_apart())
+        except struct.error:
+            self.outcomes = [BadInput("A BYTES tensor ends inside an element.") for _ in self.batch.items]
+            return []
+        for index, (item, tensors) in enumerate(zip(self.batch.items, apart, strict=True)):
             try:
-                self.check_wanted(index)
+                if not begun:
+                    self.check_wanted(index)
                 if not 0 < item.rows <= self.max_rows:
                     raise BadInput(f"The request has {item.rows} rows; 1 to {self.max_rows} are possible in one.")
                 works.append(Work(index, item.rows, read_item(tensors, item.rows, self.pipeline.inputs)))

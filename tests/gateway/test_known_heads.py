@@ -20,6 +20,7 @@ def raw_head(*lines: bytes, length: int = len(BODY), end: bytes = b"\r\n") -> by
 
 def parsed(**headers: bytes) -> Head:
     head = Head(b"/")
+    head.method = b"POST"
     head.headers = {b"host": b"x", b"content-length": b"5"} | {
         name.replace("_", "-").encode(): value for name, value in headers.items()
     }
@@ -50,10 +51,10 @@ def test_a_head_whose_body_takes_more_than_counting_bytes_is_not(head: Head) -> 
 
 
 def test_nor_one_that_ends_its_connection_or_frames_no_body_or_has_odd_line_ends() -> None:
-    last, old, bare = parsed(), parsed(), parsed()
-    last.keep_alive, old.http_1_0 = False, True
+    last, old, bare, tunnel = parsed(), parsed(), parsed(), parsed()
+    last.keep_alive, old.http_1_0, tunnel.method = False, True, b"CONNECT"
     del bare.headers[b"content-length"]
-    assert not any(learn(KnownHeads(), raw_head(), head) for head in (last, old, bare))
+    assert not any(learn(KnownHeads(), raw_head(), head) for head in (last, old, bare, tunnel))
     assert not learn(KnownHeads(), raw_head(b"X: 1\nY: 2"), parsed())
     assert not learn(KnownHeads(), raw_head(b"X: " + b"1" * MAX_HEAD_BYTES), parsed())
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from inference.policy.sharing import (
     GATHER_LEAST_S,
     GATHER_MOST_S,
+    fading_rows,
     fair_rows,
     gather_limit_s,
     gather_s,
@@ -62,3 +63,11 @@ def test_the_wait_is_a_part_of_what_a_batch_costs_whatever_its_size(base_s: floa
 def test_a_batch_is_held_back_while_its_share_is_coming(waiting: int, coming: int, replicas: int, held: bool) -> None:
     assert (gather_s(waiting, coming, replicas, 32, left_s=0.001) > 0) is held
     assert gather_s(waiting, coming, replicas, 32, left_s=-0.001) == 0
+
+
+@given(st.floats(-100, 1000), st.floats(0, 1))
+def test_rows_that_were_to_return_are_forgotten_within_the_longest_wait(rows: float, age_s: float) -> None:
+    left = fading_rows(rows, age_s)
+    assert 0 <= left <= max(0.0, rows)
+    assert left == 0 or age_s < GATHER_MOST_S
+    assert fading_rows(8, 0.0) == 8

@@ -78,6 +78,7 @@ def test_plain_requests_go_the_short_way(datatype: str, kind: type, data: list[A
     b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],"data":[[1]]}]}',
     b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":["1"]}]}',
     b'{"inputs":[{"name":"x","datatype":"INT8","shape":[1],"data":[1]}]}',
+    b'{"inputs":[{"name":"x","datatype":"FP32","shape":[' + b"1," * 50_000 + b'1],"data":[1]}]}',
 ])  # fmt: skip
 def test_what_is_wrong_or_unusual_is_left_to_the_long_way(body: bytes) -> None:
     assert json_quick.decode_request(float, "m", "", body) is None

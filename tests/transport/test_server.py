@@ -148,7 +148,7 @@ def test_a_gateway_that_hangs_up_while_its_batch_runs_costs_nobody_else_an_answe
         a.send_batch(ROW)
         batch = wait_until(lambda: worker.server.inbox and worker.server.inbox.popleft(), why="the batch is taken")
         a.reset()
-        wait_until(lambda: len(worker.server.connections) == 1)
+        wait_until(lambda: len(worker.server.connections) == 1 and not worker.server.batches)
         worker.server.answer(batch, [], [], None)
         worker.release()
         assert b.ask(ROW)[0]["x"].tolist() == [[1, 2, 3, 4]]
@@ -182,6 +182,7 @@ def test_a_stranger_that_speaks_nonsense_is_hung_up_on_and_others_are_served(ech
     "kind, header, body",
     [
         (Kind.DATA, Data(1, []), b""),
+        (Kind.DATA, Data(1, [Item(1, 0, [])] * 2, [TensorHead("x", "FP32", (1, 4), 16)]), b"x" * 16),
         (Kind.DATA, Data(1, [Item(1, 0, [TensorHead("x", "FP32", (1, 4), 16)])]), b"short"),
         (Kind.DATA, Data(1, [Item(1, 0, [TensorHead("x", "FP32", (1, 4), 16)])]), b"x" * 17),
         (Kind.DATA, Data(1, [Item(1, 0, [TensorHead("x", "UINT8", (1, 4), n) for n in (20, -4)])]), b"x" * 16),

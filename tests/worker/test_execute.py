@@ -190,3 +190,54 @@ def test_times_are_told() -> None:
 
 def test_bad_row_is_bad_input() -> None:
     assert issubclass(BadRow, BadInput)
+
+
+class Slow(Doubler):
+    """A model during whose run time passes and clients hang up; it writes to what it is given."""
+
+    def __init__(self, batch: Batch, cancel: tuple[int, ...] = ()):
+        super().__init__()
+        self.batch, self.cancel, self.now_s = batch, cancel, 1.0
+
+    def run(self, batch: dict) -> dict:
+        self.batch.cancelled.update(self.cancel)
+        self.now_s += 10.0
+        outputs = super().run({"x": batch["x"].copy()})
+        batch["x"] *= 100
+        return outputs
+
+
+def answers_of_slow(batch: Batch, cancel: tuple[int, ...] = ()) -> list:
+    model = Slow(batch, cancel)
+    results, body, _, joined = execute(model, batch, 8, clock=lambda: model.now_s)
+    assert not joined
+    data, offset, answers = memoryview(b"".join(body)), 0, []
+    for result in results:
+        tensors, offset = tensors_of(result.tensors, data, offset)
+        answers.append(result.error or to_numpy(tensors[0]).tolist())
+    return answers
+
+
+@pytest.mark.parametrize("cancel", [(), (0,), (1,), (0, 1, 2)])
+def test_each_gets_its_own_answer_whoever_ran_late_or_hung_up_during_the_run(cancel: tuple, form: str) -> None:
+    if form == "apart":
+        pytest.skip("about batches that come joined")
+    nan = batch_of(floats([1]), floats([2]), floats([18]), floats([4]), deadline_ms=2000, arrived_s=0.5)
+    assert answers_of_slow(nan, cancel) == [[[2]], [[4]], "output_not_finite", [[8]]]
+    named = batch_of(floats([1]), floats([2]), floats([14]), deadline_ms=2000, arrived_s=0.5)
+    assert answers_of_slow(named, cancel) == [[[2]], [[4]], "bad_input"]
+
+
+class Writer(Doubler):
+    """It writes to its input before it raises."""
+
+    def run(self, batch: dict) -> dict:
+        asked = batch["x"].copy()
+        batch["x"] *= 100
+        return super().run({"x": asked})
+
+
+def test_what_a_model_wrote_to_its_input_is_not_what_its_batch_mates_are_tried_with() -> None:
+    batch = batch_of(floats([1]), floats([13]), floats([2]))
+    batch.body = memoryview(bytearray(batch.body))  # the frame's own memory, as of a large one
+    assert answers_of(batch, Writer()) == [[[2]], "model_failed", [[4]]]
