@@ -189,7 +189,15 @@ def test_a_stranger_that_speaks_nonsense_is_hung_up_on_and_others_are_served(ech
         (Kind.RESULT, Result(1, 0, []), b""),
         (Kind.HELLO, ClientHello(Role.GATEWAY, "twice", "d" * 64), b""),
     ],
-    ids=["no-items", "too-few-bytes", "too-many-bytes", "negative-size", "not-for-workers", "hello-twice"],
+    ids=[
+        "no-items",
+        "rows-that-do-not-add-up",
+        "too-few-bytes",
+        "too-many-bytes",
+        "negative-size",
+        "not-for-workers",
+        "hello-twice",
+    ],
 )
 def test_a_gateway_that_lies_is_hung_up_on_and_others_are_served(echo, kind, header, body) -> None:
     worker = echo()
