@@ -88,7 +88,7 @@ def test_a_full_queue_makes_room_for_the_more_urgent_alone(single: Any) -> None:
         line.send(f"late{number}", sleep=False, X_Priority="5")
     assert single.metric("switchyard_waiting_requests", model="linear") == 6
     assert single.infer([1, 2, 3, 4], X_Priority="5")[1]["code"] == "queue_full"
-    line.send("urgent", sleep=False, X_Priority="1")
+    line.send("urgent", X_Priority="1")
     done = line.finish()
     assert done[:2] == ["first", "urgent"]
     refused = [name for name, (status, body) in line.results.items() if status == 503 and body["code"] == "queue_full"]
