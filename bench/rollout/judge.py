@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.rollout.replay import Played, Stretch
 from inference.policy.canary import absolute, errors, latency
-from inference.policy.canary.guard import RESERVE
+from inference.policy.canary.guard import new_guard
 from inference.policy.canary.rules import Metric
 
 BLOCK = 4096  # latencies at a time: of 30 cells, what a core's cache holds
@@ -41,12 +41,16 @@ def wealth_after(start: np.ndarray, gains: np.ndarray, codes: np.ndarray) -> np.
 
 
 class Judge:
-    """The product's rule: roll back when the guards' e-values, weighted by their shares, first reach 1/alpha."""
+    """The product's rule: roll back when the guards' e-values, weighted by their shares, first reach 1/alpha: their
+    sum, or under sticky routing the highest."""
 
     def __init__(self, stretch: Stretch):
         trial = self.trial = stretch.trial
         self.limit = 1.0 / trial.alpha
-        self.share = {rule.metric: rule.share for rule in trial.rules.guards}
+        rules = trial.rules
+        self.share = {rule.metric: rule.share for rule in rules.guards}
+        self.reserve = {rule.metric: new_guard(rule, rules.sticky).reserve for rule in rules.guards}
+        self.together = np.maximum if rules.sticky else np.add
         self.error_gains = np.array(errors.gains_of(trial.weight, 1.0, errors.GRID))
         self.error_start = np.log(errors.SHARES)
         self.slo_gains = np.array(absolute.gains_of(trial.slo_error_percent / 100.0, absolute.OVER))
@@ -60,14 +64,15 @@ class Judge:
 
     def part(self, metric: Metric, wealth: np.ndarray | float) -> np.ndarray:
         """A guard's part of the sum: its share of what its test has and of the reserve."""
-        return np.asarray(self.share[metric] * ((1.0 - RESERVE) * wealth + RESERVE))
+        return np.asarray(self.share[metric] * ((1.0 - self.reserve[metric]) * wealth + self.reserve[metric]))
 
     def judge(self, played: Played, chance: np.random.Generator) -> Stopped | None:
         """The first rollback of a replay, or None. `chance` deals requests to gateways where there are several."""
         failures, asked = np.nonzero(played.failed)[0], np.nonzero(played.canary)[0]
         measured = np.nonzero(played.latency >= 0.0)[0] if self.thresholds is not None else np.array([], int)
         if self.trial.sticky:
-            failures, asked, measured = (firsts(some, played.client) for some in (failures, asked, measured))
+            failures, asked = (firsts(some, played.client) for some in (failures, asked))
+            measured = np.intersect1d(firsts(np.arange(len(played.client)), played.client), measured)
         known = self.known(len(played.canary), chance)
         canary, failed = played.canary.astype(int), played.failed.astype(int)
         with np.errstate(over="ignore"):  # far beyond the limit
@@ -78,7 +83,7 @@ class Judge:
                 Metric.ERROR_RATE: self.part(Metric.ERROR_RATE, over_rows(on_errors, failures, len(canary))),
                 Metric.SLO_ERROR_RATE: self.part(Metric.SLO_ERROR_RATE, over_rows(on_slo, at, len(canary))),
             }
-            others = sum(parts.values()) + self.part(Metric.INVALID_OUTPUT, 1.0)
+            others = self.together(self.together(*parts.values()), self.part(Metric.INVALID_OUTPUT, 1.0))
             row, on_latency = self.first_crossing(played, measured, known, others)
         if row is None:
             return None
@@ -86,7 +91,7 @@ class Judge:
         return Stopped(
             row=row,
             guard=max(case, key=case.__getitem__).value,
-            log_e=math.log(others[row] + on_latency),
+            log_e=math.log(self.together(others[row], on_latency)),
             failures=int(np.searchsorted(failures, row, "right")),
             requests=int(np.searchsorted(asked, row, "right")),
             served=int(canary[: row + 1].sum()),
@@ -111,7 +116,7 @@ class Judge:
         told, at = by_time(measured, known)
         before = int(at[0]) if len(at) else len(others)  # rows without any latency yet
         unmoved = float(self.part(Metric.LATENCY, 1.0))
-        row = first(others[:before] + unmoved >= self.limit)
+        row = first(self.together(others[:before], unmoved) >= self.limit)
         if row is not None:
             return row, unmoved
         logs = self.latency_start if len(told) else None
@@ -126,7 +131,7 @@ class Judge:
                 continue  # not even the best cell in every place gets there: no need to know the sum
             part = self.part(Metric.LATENCY, np.exp(walk).sum(axis=1))
             place = np.searchsorted(at[begin : begin + BLOCK], np.arange(low, high), "right") - 1
-            row = first(others[low:high] + part[place] >= self.limit)
+            row = first(self.together(others[low:high], part[place]) >= self.limit)
             if row is not None:
                 return low + row, float(part[place[row]])
         return None, 0.0

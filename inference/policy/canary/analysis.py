@@ -17,7 +17,7 @@ import math
 import msgspec
 from msgspec import Struct
 
-from inference.policy.canary.guard import Guard, Outcome, fresh_test, mirror_test, thresholds_of, units_of
+from inference.policy.canary.guard import Guard, Outcome, new_guard, thresholds_of, units_of
 from inference.policy.canary.keys import KeysSeen
 from inference.policy.canary.promotion import want
 from inference.policy.canary.rules import Rules
@@ -29,8 +29,10 @@ from inference.policy.canary.wealth import log_sum_exp
 class CanaryAnalysis(Struct):
     rules: Rules
     guards: list[Guard]
+    met: KeysSeen | None = None  # under sticky routing: keys of which there was a request
+    asked: int = 0  # canary requests, one a key under sticky routing
     step: int = -1
-    log_e: float = 0.0  # of all guards, by their shares of alpha
+    log_e: float = 0.0  # of all guards, by their shares of alpha; under sticky routing of the strongest
     log_peak: float = 0.0
     stopped_by: str = ""  # the guard with the strongest case when the limit was crossed
 
@@ -43,15 +45,18 @@ class CanaryAnalysis(Struct):
 
     def observe(self, outcome: Outcome) -> None:
         """One outcome, in the order in which they were assigned."""
+        first = self.met is None or outcome.key is None or self.met.first(outcome.key)
+        self.asked += outcome.canary and first
         moved = False
         for guard in self.guards:
-            moved |= guard.observe(outcome)
+            moved |= guard.observe(outcome, first)
         if moved:
             self.settle()
 
     def settle(self) -> None:
         cases = [math.log(guard.rule.share) + guard.log_e for guard in self.guards]
-        self.log_e = log_sum_exp(cases) if cases else 0.0
+        together = max if self.rules.sticky else log_sum_exp
+        self.log_e = together(cases) if cases else 0.0
         self.log_peak = max(self.log_peak, self.log_e)
         if not self.stopped_by and self.log_e >= self.rules.log_needed:
             self.stopped_by = self.guards[cases.index(max(cases))].rule.name
@@ -78,15 +83,20 @@ class CanaryAnalysis(Struct):
         if other.rules != self.rules:
             raise ValueError("These two analyses have different rules; only those of one rollout merge.")
         pairs = list(zip(self.guards, other.guards, strict=True))
+        if self.met is not None and other.met is not None:
+            self.met.check_merge(other.met)
         for mine, theirs in pairs:
             mine.check_merge(theirs)
         for mine, theirs in pairs:
             mine.merge(theirs, same_step=self.step == other.step)
+        if self.met is not None and other.met is not None:
+            self.met.merge(other.met)
+        self.asked += other.asked
         self.settle()
 
     def verdict(self) -> Verdict:
         evidence = tuple(self.evidence_of(guard) for guard in self.guards)
-        wanting = tuple(want(self.guards, self.rules.beta))
+        wanting = tuple(want(self.guards, self.rules.beta, self.asked))
         needed = self.rules.log_needed
         if self.stopped_by:
             return Verdict(Kind.ROLL_BACK, self.stopped_by, self.log_peak, needed, evidence, wanting)
@@ -114,11 +124,10 @@ def progress(item: Wanting) -> float:
 
 def begin(rules: Rules) -> CanaryAnalysis:
     """An analysis that has seen nothing. Call `begin_step` before the first outcome."""
-    guards = [
-        Guard(rule, fresh_test(rule, None), mirror_test(rule, None), keys=KeysSeen() if rules.sticky else None)
-        for rule in rules.guards
-    ]
-    return CanaryAnalysis(rules, guards)
+    guards = [new_guard(rule, rules.sticky) for rule in rules.guards]
+    analysis = CanaryAnalysis(rules, guards, met=KeysSeen() if rules.sticky else None)
+    analysis.settle()
+    return analysis
 
 
 def dump(analysis: CanaryAnalysis) -> bytes:

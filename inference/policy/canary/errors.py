@@ -39,11 +39,19 @@ def theta(weight: float, ratio: float) -> float:
 @lru_cache(maxsize=256)
 def gains_of(weight: float, tolerated: float, grid: tuple[float, ...]) -> Gains:
     """Logarithms of each cell's factor, for a failure of the control and of the canary."""
-    null = theta(weight, tolerated)
-    bets = [theta(weight, tolerated * step) for step in grid]
-    control = tuple(math.log1p(-bet) - math.log1p(-null) for bet in bets)
-    canary = tuple(math.log(bet) - math.log(null) for bet in bets)
+    control = tuple(control_gain(weight, tolerated, tolerated * step) for step in grid)
+    canary = tuple(math.log(step) + gain for step, gain in zip(grid, control, strict=True))
     return control, canary
+
+
+def control_gain(weight: float, null: float, bet: float) -> float:
+    """ln((1 - theta(bet)) / (1 - theta(null))), written so that it is finite however near to 1 a theta comes."""
+    return math.log(weight * null + 1.0 - weight) - math.log(weight * bet + 1.0 - weight)
+
+
+def divergence(weight: float, truth: float, null: float) -> float:
+    """What a failure says on average against the ratio `null`, in nats, when the ratio is `truth`."""
+    return theta(weight, truth) * math.log(truth / null) + control_gain(weight, null, truth)
 
 
 class FailureTest(Struct, tag=True):

@@ -3,6 +3,20 @@
 A test that has long seen a healthy canary has lost most of its capital and would be slow to notice one that turns bad.
 So a guard keeps a reserve: at each new step half of what is left of it is staked on a fresh test of that step. The
 guard's e-value is the sum of all its capital, which is an e-process again; what a finished step's test has is kept.
+
+**Which units, under sticky routing.** A key is given to an arm once, so once one knows how it fared, it is no longer as
+likely as any other to be the canary's.
+
+- Rollback for failures: the first failure of each key, in one test of the whole rollout that is never started again.
+  If the canary is no worse than tolerated, its keys fail no sooner than at a canary that is just so bad. At no moment
+  has it more failures than that one, and those that come later meet a weight that is no lower (steps rise): each delay
+  only lowers the wealth. And of that one's failures the next is the canary's with at most the chance of the bet, since
+  its keys are used up no later than the control's; hence limits of 1 or more. A restart would forget the failures that
+  a *better* canary was spared and count them when they come late: among keys that never failed too many are hers.
+- Promotion for failures: whether the *first request* of a key failed. First failures would speak for a canary that is
+  worse, which soon has used up the keys that fail.
+- Latency: the answer to the first request of a key. Those are keys whose arm nobody knows yet, at every step.
+- Objectives look at no arm but the canary: its first request, or answer, of each key.
 """
 
 import math
@@ -13,11 +27,12 @@ from inference.policy.canary.absolute import UNDER, AbsoluteTest, absolute_test
 from inference.policy.canary.errors import FailureTest, failure_test
 from inference.policy.canary.keys import KeysSeen
 from inference.policy.canary.latency import LatencyTest, latency_test
-from inference.policy.canary.rules import RATIOS, Metric, Rule
+from inference.policy.canary.rules import FAILURES, RATIOS, Metric, Rule
 from inference.policy.canary.thresholds import Thresholds
-from inference.policy.canary.wealth import comparable, log_sum_exp
+from inference.policy.canary.wealth import SAFE, comparable, log_sum_exp
 
 RESERVE = 0.05  # the first step pays for it with ln(1/0.95): a tenth of a failure at ten times the errors
+LEAST_STAKE = 1e-9  # steps get no test of their own that would start with less: some 25 steps
 NO_WORSE = (1.0, 0.8)  # what promotion bets on: as many failures as tolerated, or fewer
 
 Test = FailureTest | LatencyTest | AbsoluteTest
@@ -46,7 +61,8 @@ class Guard(Struct):
     whole: Test | None
     mirror: Test | None
     fresh: Test | None = None  # of this step, from the second on
-    keys: KeysSeen | None = None  # under sticky routing
+    keys: KeysSeen | None = None  # those that were evidence; None where it does not take a key's history to tell
+    reserve: float = RESERVE  # 0 where steps have no test of their own
     stake: float = 0.0  # what `fresh` started with
     banked: float = 0.0  # what finished steps' tests ended with
     unspent: float = RESERVE
@@ -54,16 +70,21 @@ class Guard(Struct):
     log_peak: float = 0.0
     weight: float = 0.0  # of the last evidence that compares
 
-    def observe(self, outcome: Outcome) -> bool:
-        """Take in what of an outcome is evidence here. False where nothing is."""
+    def observe(self, outcome: Outcome, first: bool = True) -> bool:
+        """Take in what of an outcome is evidence here. False where nothing is.
+
+        `first`: this is the first request of its key, or was drawn by itself.
+        """
         if self.whole is None or not is_evidence(self.rule.metric, outcome):
             return False
-        if self.keys is not None and outcome.key is not None and not self.keys.first(outcome.key):
+        against = first if self.keys is None or outcome.key is None else self.keys.first(outcome.key)
+        speaks = first if self.rule.metric in FAILURES else against
+        if not (against or speaks):
             return False
         if comparable(outcome.weight):
             self.weight = outcome.weight
-        for test in (self.whole, self.fresh, self.mirror):
-            if test is not None:
+        for test, told in ((self.whole, against), (self.fresh, against), (self.mirror, speaks)):
+            if test is not None and told:
                 tell(test, self.rule, outcome)
         self.settle()
         return True
@@ -71,10 +92,11 @@ class Guard(Struct):
     def settle(self) -> None:
         if self.whole is None:
             return
+        idle = self.banked + self.unspent
         self.log_e = log_sum_exp(
             (
-                math.log1p(-RESERVE) + self.whole.wealth.log_e,
-                math.log(self.banked + self.unspent),
+                math.log1p(-self.reserve) + self.whole.wealth.log_e,
+                math.log(idle) if idle > 0.0 else -math.inf,
                 math.log(self.stake) + self.fresh.wealth.log_e if self.fresh is not None else -math.inf,
             )
         )
@@ -84,11 +106,11 @@ class Guard(Struct):
         """Start a step's own test, and freeze new thresholds where there are some."""
         first = self.fresh is None and self.whole_units == 0
         if self.fresh is not None:
-            self.banked += self.stake * math.exp(min(self.fresh.wealth.log_e, 700.0))
+            self.banked += self.stake * math.exp(min(self.fresh.wealth.log_e, SAFE))
             self.fresh, self.stake = None, 0.0
         if thresholds is not None and self.rule.metric is Metric.LATENCY:
             self.refreeze(thresholds.only(self.rule.quantile) if self.rule.quantile else thresholds)
-        if self.whole is not None and not first:
+        if self.whole is not None and not first and self.unspent / 2.0 >= LEAST_STAKE:
             self.stake = self.unspent / 2.0
             self.unspent -= self.stake
             self.fresh = fresh_test(self.rule, thresholds_of(self.whole))
@@ -112,9 +134,8 @@ class Guard(Struct):
         mine, theirs = thresholds_of(self.whole), thresholds_of(other.whole)
         if theirs is not None and (mine is None or cells_of(self.whole) != cells_of(other.whole)):
             raise ValueError(f"Guard {self.rule.name}: the other side has other thresholds. Take a new part.")
-        common = len(self.keys.held & other.keys.held) if self.keys and other.keys else 0
-        if common:
-            raise ValueError(f"{common} keys were counted on both sides. Send a key's outcomes to one place.")
+        if self.keys is not None and other.keys is not None:
+            self.keys.check_merge(other.keys)
 
     def merge(self, other: "Guard", same_step: bool) -> None:
         """Add a disjoint stream's evidence; of another step, to the whole only. See `check_merge` first."""
@@ -129,6 +150,16 @@ class Guard(Struct):
         if comparable(other.weight):
             self.weight = other.weight
         self.settle()
+
+
+def new_guard(rule: Rule, sticky: bool) -> Guard:
+    """A guard that has seen nothing."""
+    guard = Guard(rule, fresh_test(rule, None), mirror_test(rule, None))
+    if sticky and rule.metric is not Metric.LATENCY:
+        guard.keys = KeysSeen()
+    if sticky and rule.metric in FAILURES:
+        guard.reserve = guard.unspent = 0.0
+    return guard
 
 
 def is_evidence(metric: Metric, outcome: Outcome) -> bool:

@@ -35,6 +35,12 @@ class KeysSeen(Struct):
             self.halve()
         return True
 
+    def check_merge(self, other: "KeysSeen") -> None:
+        """Raise ValueError for a key that both have seen: which was its first can no longer be told."""
+        common = len(self.held & other.held)
+        if common:
+            raise ValueError(f"{common} keys were counted on both sides. Send a key's outcomes to one place.")
+
     def merge(self, other: "KeysSeen") -> None:
         """Add the keys of a disjoint stream."""
         self.bound = min(self.bound, other.bound)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from inference.policy.canary.errors import GRID, SHARES, gains_of, theta
+from inference.policy.canary.errors import GRID, SHARES, divergence, gains_of, theta
 from inference.policy.canary.latency import gains_of as latency_gains_of
 from inference.policy.canary.latency import shares_of
 from inference.policy.canary.thresholds import Thresholds
@@ -26,6 +26,7 @@ class Passage(Struct, frozen=True):
 
 
 NEVER = Passage(math.inf, math.inf)
+NOBODY = Passage(0.0, 0.0)
 
 
 class Forecast(Struct, frozen=True):
@@ -56,9 +57,8 @@ def failures_to_promote(weight: float, excluded: float = 2.0, beta: float = 0.05
     """Failures of both arms, on average, until a canary that is as tolerated is known to be under `excluded`."""
     if not comparable(weight) or not 0.0 < tolerated < excluded < math.inf:
         return math.inf
-    truth, null = theta(weight, tolerated), theta(weight, excluded)
-    divergence = truth * math.log(truth / null) + (1.0 - truth) * math.log((1.0 - truth) / (1.0 - null))
-    return -math.log(beta) / divergence
+    gained = divergence(weight, tolerated, excluded)
+    return -math.log(beta) / gained if gained > 0.0 else math.inf
 
 
 def latencies_to_detect(
@@ -131,23 +131,32 @@ def normal(value: float) -> float:
 def forecast_failures(passage: Passage, weight: float, ratio: float, requests_per_s: float, share: float) -> Forecast:
     """Turn failures into time and exposure, at a control that fails a `share` of its requests.
 
-    Raises ValueError unless the rate is over 0 and the share in (0, 1]; a canary cannot fail more than always.
+    Raises ValueError unless the rate is over 0 and finite, the weight in [0, 1] and the share in (0, 1]; a canary
+    cannot fail more than always.
     """
-    if not requests_per_s > 0.0 or not 0.0 < share <= 1.0:
-        raise ValueError(
-            f"Needs requests per second over 0 and a failing share in (0, 1]; got {requests_per_s}, {share}."
-        )
+    check_traffic(weight, requests_per_s)
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"The failing share must be over 0 and at most 1; got {share}.")
     failures_per_s = requests_per_s * (weight * min(1.0, share * ratio) + (1.0 - weight) * share)
     return forecast(passage, failures_per_s, requests_per_s * weight)
 
 
 def forecast_latencies(passage: Passage, weight: float, requests_per_s: float) -> Forecast:
-    """Turn canary requests into time. Raises ValueError unless the rate is over 0."""
-    if not requests_per_s > 0.0:
-        raise ValueError(f"Needs requests per second over 0; got {requests_per_s}.")
+    """Turn canary requests into time. Raises ValueError unless the rate is over 0 and finite, the weight in [0, 1]."""
+    check_traffic(weight, requests_per_s)
     return forecast(passage, requests_per_s * weight, requests_per_s * weight)
 
 
 def forecast(passage: Passage, units_per_s: float, canary_per_s: float) -> Forecast:
+    """A canary that is sent nothing is exposed to nobody, however long that lasts."""
     seconds = Passage(passage.p50 / units_per_s, passage.p95 / units_per_s) if units_per_s > 0.0 else NEVER
+    if not canary_per_s > 0.0:
+        return Forecast(passage, seconds, NOBODY)
     return Forecast(passage, seconds, Passage(seconds.p50 * canary_per_s, seconds.p95 * canary_per_s))
+
+
+def check_traffic(weight: float, requests_per_s: float) -> None:
+    if not 0.0 < requests_per_s < math.inf or not 0.0 <= weight <= 1.0:
+        raise ValueError(
+            f"Needs finite requests per second over 0 and a weight from 0 to 1; got {requests_per_s} and {weight}."
+        )

@@ -7,6 +7,12 @@ told how many units it has of about how many it takes.
 
 Where failures are rare, a comparison of failures may never end. An objective (SLO) then speaks for the canary too: one
 that is under it harms nobody. Being bad means both, so the mean of the two e-values is one against "bad".
+
+Where no guard compares, nothing is excluded, yet silence proves nothing there either. Such a rollout waits for as many
+canary requests as it takes until not a single bad one among them would speak for its objective: (1 - limit)^n ≤ beta,
+the rule of three. With fewer, a canary just over its limit looks spotless too often. For invalid outputs, which have no
+share as a limit, one in twenty is taken. More than MOST units are not waited for: an objective of less than 0.1 % can
+be watched by a rollout, not proven.
 """
 
 import math
@@ -15,19 +21,24 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from inference.policy.canary.absolute import AbsoluteTest, gains_of
-from inference.policy.canary.errors import FailureTest, theta
-from inference.policy.canary.guard import Guard
+from inference.policy.canary.errors import FailureTest, divergence
+from inference.policy.canary.guard import Guard, units_of
 from inference.policy.canary.latency import LatencyTest, shares_of
 from inference.policy.canary.rules import Metric
 from inference.policy.canary.verdict import Wanting
 from inference.policy.canary.wealth import comparable, log_sum_exp
 
 ENOUGH_TO_TELL = 30  # canary latencies
+NOTICED = 0.05  # share of invalid outputs that a spotless beginning has to speak against
+MOST = 3000  # units that an objective waits for
 
 
-def want(guards: Sequence[Guard], beta: float) -> Iterator[Wanting]:
-    """One entry for each guard that ADVANCE waits for."""
+def want(guards: Sequence[Guard], beta: float, asked: int) -> Iterator[Wanting]:
+    """One entry for each guard that ADVANCE waits for; `asked` canary requests were seen."""
     needed = -math.log(beta)
+    if all(guard.rule.excluded is None for guard in guards):
+        yield from (want_units(guard, needed, asked) for guard in guards)
+        return
     objective = next((guard for guard in guards if guard.rule.metric is Metric.SLO_ERROR_RATE), None)
     for guard in guards:
         if guard.rule.excluded is None:
@@ -36,6 +47,22 @@ def want(guards: Sequence[Guard], beta: float) -> Iterator[Wanting]:
             yield want_latencies(guard, needed)
         else:
             yield want_failures(guard, needed, objective)
+
+
+def want_units(guard: Guard, needed: float, asked: int) -> Wanting:
+    """A minimum of units where nothing is compared; `log_e` is what so many would be worth if none was bad."""
+    invalid = guard.rule.metric is Metric.INVALID_OUTPUT
+    have = asked if invalid else units_of(guard.whole)[0]
+    need = units_needed(NOTICED if invalid else guard.rule.bad_share, needed)
+    return Wanting(
+        guard=guard.rule.name, unit="latencies" if guard.rule.metric is Metric.SLO_LATENCY else "requests",
+        have=have, need=need, log_e=needed * have / need, log_needed=needed, excluded_ratio=None,
+    )  # fmt: skip
+
+
+def units_needed(limit: float, needed: float) -> int:
+    """The rule of three: (1 - limit)^n ≤ exp(-needed), at most MOST."""
+    return min(MOST, math.ceil(needed / -math.log1p(-limit)))
 
 
 def want_failures(guard: Guard, needed: float, objective: Guard | None) -> Wanting:
@@ -61,9 +88,8 @@ def failures_needed(guard: Guard, excluded: float, needed: float) -> int | None:
     """About how many failures of both arms it takes when the canary is just as tolerated; None without a weight."""
     if not comparable(guard.weight):
         return None
-    truth, null = theta(guard.weight, guard.rule.limit), theta(guard.weight, excluded)
-    divergence = truth * math.log(truth / null) + (1.0 - truth) * math.log((1.0 - truth) / (1.0 - null))
-    return math.ceil(needed / divergence) if divergence > 0.0 else None
+    gained = divergence(guard.weight, guard.rule.limit, excluded)
+    return math.ceil(needed / gained) if gained > 0.0 else None
 
 
 def requests_needed(under: AbsoluteTest, needed: float) -> int | None:

@@ -3,6 +3,10 @@
 `alpha` is the chance that a canary which is no worse than tolerated is rolled back at all, by any guard, however often
 it is looked at. Each guard's e-value counts with its share; since a weighted mean of e-values is one, the sum is judged
 against 1/alpha as a whole. That is never slower than judging each guard by its share of alpha.
+
+Under sticky routing it is each guard by its share of alpha. A mean of e-values is one only if what one guard has seen
+tells nothing of what the next will see, and there a key's first answer tells the arm of its later failure. That all
+chances together are at most alpha is true whatever the guards know of each other.
 """
 
 import math
@@ -23,6 +27,7 @@ class Metric(str, Enum):
 
 
 RATIOS = {Metric.ERROR_RATE, Metric.LATENCY, Metric.INVALID_OUTPUT}
+FAILURES = {Metric.ERROR_RATE, Metric.INVALID_OUTPUT}  # which arm did the next one come from?
 # Failures get most: there are few of them, and each one of a broken canary is somebody's lost request.
 PARTS = {
     Metric.ERROR_RATE: 13,
@@ -75,10 +80,17 @@ def make_rules(
     metrics = [metric_of(guard) for guard in guards]
     total = sum(PARTS[metric] for metric in metrics)
     rules = tuple(rule_of(guard, metric, PARTS[metric] / total) for guard, metric in zip(guards, metrics, strict=True))
+    sticky = assignment is Assignment.KEY
+    strict = [rule.name for rule in rules if sticky and rule.metric in FAILURES and rule.limit < 1.0]
+    if strict:
+        raise ValueError(
+            f"Guard {strict[0]}: with assignment by key the tolerated ratio must be 1 or more, since keys fail for the "
+            f"first time once only, and a canary's that fail later fail as well. Raise the limit, or assign by request."
+        )
     names = [rule.name for rule in rules]
     if len(set(names)) < len(names):
         raise ValueError(f"Each guard may be given once; got {', '.join(sorted(names))}.")
-    return Rules(rules, alpha, beta, sticky=assignment is Assignment.KEY)
+    return Rules(rules, alpha, beta, sticky)
 
 
 def metric_of(guard: Guard) -> Metric:

@@ -2,7 +2,8 @@
 
 `ROLL_BACK`  evidence that the canary is worse than a guard tolerates; the chance that a canary which is no worse ever
              gets this verdict, however often one looks, is at most the rollout's alpha, over all guards together.
-`ADVANCE`    evidence, for every guard that compares, that the canary is not as much worse as the rollout must exclude.
+`ADVANCE`    evidence, for every guard that compares, that the canary is not as much worse as the rollout must exclude;
+             where none compares, as many canary units as it takes for a spotless canary to speak for itself.
 `HOLD`       neither: `wanting` says of each comparison how much evidence there is and about how much it takes.
 
 Numbers are natural logarithms of e-values: an e-value of 100 is as strong as a p-value of 0.01 that stays valid under
@@ -41,7 +42,7 @@ class Wanting(Struct, frozen=True, forbid_unknown_fields=True):
     need: int | None  # None: cannot be told yet, nothing of the kind has been seen
     log_e: float  # for "not as much worse"
     log_needed: float  # ln(1 / beta)
-    excluded_ratio: float  # ADVANCE excludes a canary with this many times the control's failures or latency
+    excluded_ratio: float | None  # ADVANCE excludes this many times the control's; None: it takes so many units only
 
     @property
     def met(self) -> bool:
@@ -51,7 +52,7 @@ class Wanting(Struct, frozen=True, forbid_unknown_fields=True):
 class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Kind
     guard: str = ""  # ROLL_BACK: the guard with the strongest case; HOLD: the comparison that is furthest from done
-    log_e: float = 0.0  # all guards together, weighted by their shares of alpha
+    log_e: float = 0.0  # all guards together by their shares of alpha; under sticky routing the strongest
     log_needed: float = 0.0  # ln(1 / alpha)
     evidence: tuple[Evidence, ...] = ()
     wanting: tuple[Wanting, ...] = ()
@@ -68,8 +69,15 @@ def explain(verdict: Verdict) -> str:
             f"{case.canary_units} canary and {case.control_units} control units of evidence)."
         )
     if verdict.kind is Kind.ADVANCE:
-        excluded = ", ".join(f"{item.guard} {item.excluded_ratio:g} times the control's" for item in verdict.wanting)
-        return f"Advance: the evidence excludes {excluded}." if excluded else "Advance: no guard has to be excluded."
+        excluded = ", ".join(
+            f"{item.guard} {item.excluded_ratio:g} times the control's"
+            for item in verdict.wanting
+            if item.excluded_ratio is not None
+        )
+        if excluded:
+            return f"Advance: the evidence excludes {excluded}."
+        seen = ", ".join(f"{item.guard} {item.have} {item.unit}" for item in verdict.wanting)
+        return f"Advance: no objective is broken after {seen}." if seen else "Advance: no guard has to be excluded."
     short = [item for item in verdict.wanting if not item.met]
     if not short:
         return "Hold: no guard compares the canary with the control."

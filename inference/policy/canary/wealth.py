@@ -14,6 +14,7 @@ from operator import add
 
 from msgspec import Struct
 
+LEAST_SHARE = 1e-9  # of traffic, for either arm; with less there is nobody to compare
 SAFE = 600.0  # exp() of more overflows soon, of less than the negative loses all its digits
 
 
@@ -68,5 +69,5 @@ def equal_shares(cells: int) -> tuple[float, ...]:
 
 
 def comparable(weight: float) -> bool:
-    """Whether the canary's share of traffic leaves anything to compare: not 0, not 1, not NaN."""
-    return 0.0 < weight < 1.0
+    """Whether the canary's share of traffic leaves anything to compare: not 0, not 1, nothing next to them, not NaN."""
+    return LEAST_SHARE <= weight <= 1.0 - LEAST_SHARE
