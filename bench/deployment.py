@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -32,17 +33,22 @@ class Deployment:
     data: Path
     grpc: str = ""  # host:port
 
-    def wait_ready(self, model: str) -> None:
-        request = urllib.request.Request(
-            f"{self.url}/v2/models/{model}/ready", headers={"Authorization": f"Bearer {self.key}"}
-        )
+    def wait_ready(self, model: str, replicas: int = 1) -> None:
+        """Until the model answers, and every unit of it has so many replicas: one that still loads takes a core."""
         end = time.monotonic() + READY_S
         while time.monotonic() < end:
-            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=2) as answer:
-                if answer.status == 200:
+            with contextlib.suppress(OSError):
+                self.get(f"/v2/models/{model}/ready")
+                groups = self.get(f"/v2/models/{model}/config")["instance_group"]
+                if all(group["count"] >= replicas for group in groups):
                     return
             time.sleep(0.1)
         raise TimeoutError(f"{model} was not ready within {READY_S:.0f} s; see {self.data / 'log'}")
+
+    def get(self, path: str) -> Any:
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.key}"})
+        with urllib.request.urlopen(request, timeout=2) as answer:
+            return json.load(answer)
 
 
 def make_recipe(name: str, out: Path) -> Path:
@@ -121,7 +127,7 @@ def deploy(
         f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}", key, folder / "data", f"127.0.0.1:{grpc_port}"
     )
     try:
-        running.wait_ready(model)
+        running.wait_ready(model, min(unit.scale.min_replicas for unit in version.units))
         yield running
     finally:
         process.terminate()

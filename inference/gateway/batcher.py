@@ -34,6 +34,7 @@ from inference.spec import Unit
 
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
+TIMER_S = 0.0005  # a timer would take longer than less: the loop is turned instead
 MAX_BATCH_BYTES = 256 * 1024 * 1024  # far below what a frame may hold
 
 
@@ -196,8 +197,7 @@ class UnitQueue:
             most = min(self.unit.batch.max_size, slot.max_rows)
             running = sum([other.in_flight_rows for other in self.slots])
             if (hold_s := self.hold_s(slot, running, most, now_s)) > 0:
-                if self.hold_timer is None:
-                    self.hold_timer = self.loop.call_later(hold_s, self.end_hold)
+                self.hold(hold_s)
                 break
             share = fair_rows(self.waiting_rows, running, free, len(self.slots), most)
             works, rows = self.take(share, most, now_s)
@@ -213,6 +213,12 @@ class UnitQueue:
         self.wanted = self.waiting_count > 0 and not any(slot.credits > 0 for slot in self.slots)
         for slot in self.slots:
             slot.want(self.waiting_count if self.wanted else 0)
+
+    def hold(self, hold_s: float) -> None:
+        if hold_s < TIMER_S:
+            self.pump_soon()  # the next turn of the loop brings what has come meanwhile
+        elif self.hold_timer is None:
+            self.hold_timer = self.loop.call_later(hold_s, self.end_hold)
 
     def hold_s(self, slot: Slot, running: int, most: int, now_s: float) -> float:
         policy, rows = self.unit.batch, self.waiting_rows

@@ -167,6 +167,7 @@ class Replica:
         self.queue.batch_took(batch.rows, now_s - batch.sent_s if batch.first else worker_s, now_s)
         self.queue.refill()
         self.settle(batch, result, outputs)
+        self.free_since_s = monotonic()  # for the clients, who know only now
         if self.queue.has_work:
             self.queue.pump_soon()
         if self.leaving and not self.in_flight:

@@ -9,7 +9,7 @@ them is not sent off alone: a batch has a cost a whatever its size (l(b) = a + c
 """
 
 GATHER = 0.25  # of a batch's fixed cost: what a wait may cost at most, should nobody come
-GATHER_LEAST_S, GATHER_MOST_S = 0.0005, 0.002  # below the one, a timer costs more than it brings
+GATHER_MOST_S = 0.002
 
 
 def fair_rows(waiting: int, running: int, free: int, replicas: int, max_size: int) -> int:
@@ -20,9 +20,8 @@ def fair_rows(waiting: int, running: int, free: int, replicas: int, max_size: in
 
 
 def gather_limit_s(base_s: float) -> float:
-    """How long a replica may stay idle for its share to come in; 0 where that does not pay. `base_s` is a."""
-    limit_s = min(GATHER * base_s, GATHER_MOST_S)
-    return limit_s if limit_s >= GATHER_LEAST_S else 0.0
+    """How long a replica may stay idle for its share to come in. `base_s` is a."""
+    return min(GATHER * base_s, GATHER_MOST_S)
 
 
 def fading_rows(rows: float, age_s: float) -> float:
