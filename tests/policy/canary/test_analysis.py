@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from inference.policy.canary.analysis import CanaryAnalysis, begin, dump, load
 from inference.policy.canary.guard import Outcome
 from inference.policy.canary.keys import key_hash
+from inference.policy.canary.promotion import MOST
 from inference.policy.canary.rules import Rules, make_rules
 from inference.policy.canary.thresholds import Thresholds, freeze
 from inference.policy.canary.verdict import Kind, explain
@@ -187,6 +188,80 @@ def test_no_guards_mean_nothing_to_wait_for():
     analysis.observe(Outcome(canary=True, weight=0.1, failed=True))
     assert analysis.verdict().kind is Kind.ADVANCE
     assert explain(analysis.verdict()) == "Advance: no guard has to be excluded."
+
+
+@pytest.mark.parametrize(
+    "guard, need",
+    [
+        (Guard(metric="slo_error_rate", limit=5.0), 59),
+        (Guard(metric="slo_error_rate", limit=1.0), 299),
+        (Guard(metric="slo_error_rate", limit=0.01), MOST),
+        (Guard(metric="slo_latency", limit=5.0, quantile=0.95), 59),
+        (Guard(metric="invalid_output", limit=1.0), 59),
+    ],
+)
+@pytest.mark.parametrize("assignment", list(Assignment))
+def test_where_nothing_is_compared_silence_does_not_advance(guard: Guard, need: int, assignment: Assignment):
+    """As many canary units as a spotless canary needs to speak against its limit: the rule of three."""
+    analysis = started(make_rules([guard], assignment=assignment))
+    kinds = []
+    for place in range(need):
+        kinds.append(analysis.verdict().kind)
+        analysis.observe(Outcome(canary=False, weight=0.1, latency_s=0.1, key=2 * place))
+        analysis.observe(Outcome(canary=True, weight=0.1, latency_s=0.1, key=2 * place + 1))
+    assert set(kinds) == {Kind.HOLD}
+    verdict = analysis.verdict()
+    assert verdict.kind is Kind.ADVANCE
+    assert f"no objective is broken after {analysis.guards[0].rule.name} {need}" in explain(verdict)
+    assert load(dump(analysis)).verdict() == verdict
+
+
+def test_one_client_that_comes_again_does_not_speak_for_an_objective():
+    analysis = started(make_rules([Guard(metric="invalid_output", limit=1.0)], assignment=Assignment.KEY))
+    run(analysis, iter([Outcome(canary=True, weight=0.1, key=1)] * 500))
+    assert analysis.verdict().wanting[0].have == 1
+    assert explain(analysis.verdict()) == "Inconclusive: invalid_output 1 of about 59 requests."
+
+
+def test_the_minimum_merges_from_parts():
+    analysis = started(make_rules([Guard(metric="invalid_output", limit=1.0)]))
+    for _ in range(2):
+        part = analysis.part()
+        run(part, iter([Outcome(canary=True, weight=0.1)] * 30))
+        analysis.merge(part)
+    assert analysis.verdict().kind is Kind.ADVANCE
+
+
+@pytest.mark.parametrize("weight", [math.nextafter(1.0, 0.0), 1.0 - 1e-12, 5e-324, 1e-12])
+def test_a_weight_next_to_0_or_1_compares_nothing(weight: float):
+    analysis = started()
+    for canary in (True, False):
+        analysis.observe(Outcome(canary=canary, weight=weight, failed=True, invalid=True))
+        analysis.observe(Outcome(canary=canary, weight=weight, latency_s=1.0))
+    assert [item.canary_units + item.control_units for item in analysis.verdict().evidence] == [0, 0, 2, 0]
+
+
+@pytest.mark.parametrize("weight", [1e-9, 1.0 - 1e-9])
+@pytest.mark.parametrize("limit", [1e-6, 1.0, 1e6])
+def test_the_least_weights_that_compare_have_finite_answers(weight: float, limit: float):
+    rules = make_rules([Guard(metric="error_rate", limit=limit), Guard(metric="latency", limit=limit)])
+    analysis = started(rules)
+    for canary in (True, False):
+        analysis.observe(Outcome(canary=canary, weight=weight, failed=True))
+        analysis.observe(Outcome(canary=canary, weight=weight, latency_s=1.0))
+    assert math.isfinite(analysis.log_e)
+    assert analysis.verdict().kind in Kind
+
+
+def test_thousands_of_steps_have_an_answer():
+    """Each stakes half of what is left of the reserve; when next to nothing is left, steps get no test of their own."""
+    analysis = started(make_rules([Guard(metric="error_rate", limit=1.0)]))
+    for step in range(3000):
+        analysis.observe(Outcome(canary=step % 10 == 0, weight=0.1, failed=True))
+        analysis.begin_step()
+    assert math.isfinite(analysis.log_e)
+    assert analysis.verdict().kind is Kind.ADVANCE
+    assert load(dump(analysis)) == analysis
 
 
 def test_a_canary_that_turns_bad_in_a_later_step_is_found_sooner_for_the_new_step():

@@ -62,6 +62,21 @@ def test_what_is_tolerated_or_cannot_be_compared_is_never_found(weight: float, r
 def test_bad_traffic_is_refused():
     with pytest.raises(ValueError, match="requests per second"):
         power.forecast_failures(power.Passage(1, 2), 0.1, 2.0, 0.0, 0.01)
-    with pytest.raises(ValueError, match="requests per second"):
-        power.forecast_latencies(power.Passage(1, 2), 0.1, math.nan)
+    for rate in (math.nan, math.inf, -1.0):
+        with pytest.raises(ValueError, match="requests per second"):
+            power.forecast_latencies(power.Passage(1, 2), 0.1, rate)
+    for weight in (math.nan, -0.1, 1.1):
+        with pytest.raises(ValueError, match="weight"):
+            power.forecast_failures(power.Passage(1, 2), weight, 2.0, 1.0, 0.01)
+    with pytest.raises(ValueError, match="failing share"):
+        power.forecast_failures(power.Passage(1, 2), 0.1, 2.0, 1.0, 0.0)
     assert power.failures_to_promote(0.0) == power.failures_to_promote(0.1, excluded=1.0) == math.inf
+
+
+@pytest.mark.parametrize("passage", [power.NEVER, power.Passage(10, 20)])
+def test_a_canary_that_is_sent_nothing_is_exposed_to_nobody(passage: power.Passage):
+    assert power.forecast(passage, 0.0, 0.0) == power.Forecast(passage, power.NEVER, power.NOBODY)
+    assert power.forecast(passage, 1.0, 0.0).exposed == power.NOBODY
+    assert power.forecast_latencies(passage, 0.0, 10.0).exposed == power.NOBODY
+    never = power.forecast(power.NEVER, 1.0, 2.0)
+    assert never.seconds == never.exposed == power.NEVER
