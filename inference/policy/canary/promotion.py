@@ -24,7 +24,7 @@ from inference.policy.canary.absolute import AbsoluteTest, gains_of
 from inference.policy.canary.errors import FailureTest, divergence
 from inference.policy.canary.guard import Guard, units_of
 from inference.policy.canary.latency import LatencyTest, shares_of
-from inference.policy.canary.rules import Metric
+from inference.policy.canary.rules import Metric, Rule
 from inference.policy.canary.verdict import Wanting
 from inference.policy.canary.wealth import comparable, log_sum_exp
 
@@ -53,11 +53,16 @@ def want_units(guard: Guard, needed: float, asked: int) -> Wanting:
     """A minimum of units where nothing is compared; `log_e` is what so many would be worth if none was bad."""
     invalid = guard.rule.metric is Metric.INVALID_OUTPUT
     have = asked if invalid else units_of(guard.whole)[0]
-    need = units_needed(NOTICED if invalid else guard.rule.bad_share, needed)
+    need = fewest_units(guard.rule, needed)
     return Wanting(
         guard=guard.rule.name, unit="latencies" if guard.rule.metric is Metric.SLO_LATENCY else "requests",
         have=have, need=need, log_e=needed * have / need, log_needed=needed, excluded_ratio=None,
     )  # fmt: skip
+
+
+def fewest_units(rule: Rule, needed: float) -> int:
+    """The minimum for a rule that compares nothing."""
+    return units_needed(NOTICED if rule.metric is Metric.INVALID_OUTPUT else rule.bad_share, needed)
 
 
 def units_needed(limit: float, needed: float) -> int:

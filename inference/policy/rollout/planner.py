@@ -31,6 +31,7 @@ from inference.policy.canary.power import (
     spread,
     walk,
 )
+from inference.policy.canary.promotion import fewest_units
 from inference.policy.canary.rules import Metric, Rule, Rules, make_rules
 from inference.policy.canary.thresholds import Thresholds, freeze
 from inference.policy.rollout.plan import WHOLE, list_rungs, watch_time
@@ -115,7 +116,8 @@ def forecast_promotion(plan: RolloutPlan, load: Load) -> Promotion:
         weight = step.percent / WHOLE
         takes = Passage(step.bake_s, step.bake_s)
         if not proven and weight:
-            wants = [prove(rule, rules.beta, weight, load, thresholds) for rule in rules.guards]
+            compares = any(rule.excluded is not None for rule in rules.guards)
+            wants = [prove(rule, rules.beta, weight, load, thresholds, compares) for rule in rules.guards]
             slowest = max(wants, key=lambda one: one.seconds.p95)
             takes = Passage(*(max(step.bake_s, *(quantile(one.seconds, at) for one in wants)) for at in (0, 1)))
             proven = True
@@ -165,11 +167,19 @@ def detect(
     return in_time(NEVER, 0.0, canary_per_s)
 
 
-def prove(rule: Rule, beta: float, weight: float, load: Load, thresholds: Thresholds | None) -> Forecast:
-    """When this guard has its evidence that the canary, as good as stable, is not as bad as must be excluded."""
+def prove(
+    rule: Rule, beta: float, weight: float, load: Load, thresholds: Thresholds | None, compares: bool
+) -> Forecast:
+    """When this guard has its evidence that the canary, as good as stable, is not as bad as must be excluded.
+
+    One that compares nothing waits for nothing, unless none of the plan does (`compares`): then for a minimum of units.
+    """
     canary_per_s = load.requests_per_s * weight
     if rule.excluded is None:
-        return Forecast(AT_ONCE, AT_ONCE, AT_ONCE)
+        if compares:
+            return Forecast(AT_ONCE, AT_ONCE, AT_ONCE)
+        units = float(fewest_units(rule, -math.log(beta)))
+        return in_time(Passage(units, units), canary_per_s, canary_per_s)
     if rule.metric is not Metric.LATENCY:
         return in_time(failures_to_promote(rule, weight, beta), failures_per_s(load, weight, 1.0), canary_per_s)
     if thresholds is None:

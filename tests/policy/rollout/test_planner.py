@@ -119,6 +119,13 @@ def test_a_fast_canary_is_proven_when_it_was_said_to_be() -> None:
     assert said.exposed.p50 == pytest.approx(statistics.median(found), rel=0.35)
 
 
+def test_where_no_guard_compares_the_canary_has_to_answer_a_minimum_first() -> None:
+    plan = ladder(10, bake_s=1.0, guards=(Guard(metric="slo_error_rate", limit=5.0),))
+    promotion = forecast_promotion(plan, Load(requests_per_s=10))
+    assert promotion.steps[0][1].p50 == pytest.approx(59)  # (1 - 0.05)^59 is below 0.05, at one canary request a second
+    assert forecast_promotion(plan, Load(requests_per_s=0)).seconds.p50 == inf
+
+
 def test_the_smaller_the_step_the_fewer_meet_a_bad_canary_and_the_longer_it_takes() -> None:
     rungs = forecast_rollback(ladder(1, 5, 10, 25, 50), Load(10.0, 0.01), Effect(failures=5.0))
     assert [rung.seconds.p50 for rung in rungs] == sorted((rung.seconds.p50 for rung in rungs), reverse=True)
