@@ -46,10 +46,11 @@ class Health(grpc.GenericRpcHandler):
         known = asked.service in self.services
         told = -1
         while True:
+            ends = self.dataplane.draining  # asked first: it may begin while we tell what was before it
             status = self.status() if known else int(pb.HealthCheckResponse.SERVICE_UNKNOWN)
             if status != told:
                 await context.write(pb.HealthCheckResponse(status=status))
                 told = status
-            if self.dataplane.draining:
+            if ends:
                 return
             await asyncio.sleep(LOOK_S)
