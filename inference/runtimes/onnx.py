@@ -81,6 +81,9 @@ def open_session(path: Path, device: str, threads: int) -> Any:
     # A replica waits for its gateway most of the time: threads that spin meanwhile take the cores of its neighbours.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # On a CPU, its one kernel for a sum and its normalization is no match for the two apart: a row of MiniLM in int8
+    # takes 1.9 ms with it and 1.3 ms without (onnxruntime 1.32, AVX-512).
+    apart = [] if device.startswith("cuda") else ["SkipLayerNormFusion"]
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.startswith("cuda"):
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
@@ -90,7 +93,7 @@ def open_session(path: Path, device: str, threads: int) -> Any:
             )
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(device.partition(":")[2] or 0)}))
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=apart)
     except Exception as error:  # onnxruntime's errors have no common class of their own
         reason = str(error).splitlines()[0].replace(str(path.parent), "").strip()
         raise CorruptArtifact(f"onnxruntime cannot load {path.name}: {reason}") from error

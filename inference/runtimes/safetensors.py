@@ -2,7 +2,7 @@
 
 Loading is the general `from_pretrained` only where it must be. Where file and model name their weights alike, the model
 is built without drawing initial weights and takes the file's memory map as its weights: no copy, and pages that two
-replicas share.
+replicas share, but for the linear layers of a small model on a CPU (`weight_layout`).
 """
 
 import inspect
@@ -17,6 +17,7 @@ from inference.errors import CorruptArtifact, UnsafeArtifact, UnsupportedFormat
 from inference.runtimes.base import Inspection
 from inference.runtimes.folder import read_json
 from inference.runtimes.torch_tensors import check_device
+from inference.runtimes.weight_layout import turn_weights
 from inference.spec import Signature
 
 CONFIG = "config.json"
@@ -62,7 +63,10 @@ class SafetensorsRuntime:
         model = build(kind, config, weights) or load_anyhow(kind, config, folder, options(kind, weights))
         # Half precision on a CPU is slower than float32, and less exact.
         kept = torch.float32 if target.type == "cpu" and model.dtype in HALF else model.dtype
-        return cls(model.to(target, kept).eval().requires_grad_(requires_grad=False), signature)
+        model = model.to(target, kept).eval().requires_grad_(requires_grad=False)
+        if target.type == "cpu":
+            turn_weights(model)
+        return cls(model, signature)
 
     def run(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         for name in self.floats:
