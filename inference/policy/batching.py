@@ -1,12 +1,11 @@
-"""How many requests go to a replica at once, and when.
+"""How long a batch takes, and what follows from it for one batch. How replicas share the rows is in `sharing`.
 
-Work waits in the gateway until a replica is free (late binding), so the best batch is what waits now, shared among the
-replicas that are idle now: `batch_rows`. A greedy batch that takes everything leaves its twin idle.
+Work waits in the gateway until a replica is free (late binding). `LatencyModel` learns how long a batch of b rows takes
+and how far off that usually is; so it is known how many rows a deadline bears.
 
 A replica that already runs a batch may get a second one, so that it need not wait for us when the first is done. That
 pays only when every replica is busy, and only while a batch is short against the time a frame travels: a long one would
-bind requests to a replica that may turn out the slower. `LatencyModel` learns how long a batch of b rows takes, and how
-far off it usually is.
+bind requests to a replica that may turn out the slower.
 """
 
 from math import inf, sqrt
@@ -26,11 +25,6 @@ WIDEST = 1.0  # of a margin: a model that is off by more than all of its predict
 def level_of(priority: int) -> int:
     """The level of a request's `priority`: 0 asks for the default, what is beyond the last level is on the last."""
     return min(priority, PRIORITY_LEVELS) if priority else DEFAULT_LEVEL
-
-
-def batch_rows(waiting: int, free: int, max_size: int) -> int:
-    """Rows of the next batch: an equal share of what waits for each free replica, rounded up, within the limit."""
-    return min(-(-waiting // free), max_size)
 
 
 def wait_s(waiting: int, oldest_age_s: float, policy: BatchPolicy) -> float:

@@ -1,20 +1,28 @@
 """A unit as the gateway runs it, in virtual time: requests wait in a line, free servers take batches.
 
-The line decides (the real `policy.waiting`, or a baseline of the same shape); this only does, and keeps what became of
-each request.
+The line decides who is next (the real `policy.waiting`, or a baseline of the same shape), and `policy.sharing` how many
+rows the next batch takes and whether it is too early for it; this only does, and keeps what became of each request.
+
+A gateway holds a batch for rows that run or were just answered, as their clients may be about to ask again. Nobody in a
+trace waits for an answer before asking again, but a gateway cannot know that: so batches are held here alike, and what
+a hold costs where nobody comes is in the figures.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from random import Random
 from typing import Protocol
 
 from inference.policy.admission import Admission
-from inference.policy.batching import batch_rows
+from inference.policy.sharing import fading_rows, fair_rows, gather_limit_s, gather_s
 from inference.policy.waiting import Batch, Leaver
+from inference.simulator.clock import Timer
 from inference.simulator.durations import Executor
 from inference.simulator.servers import Server, ServerPool, ServerState
+
+LEAST_HOLD_S = 1e-6  # the end of a hold may be rounded to just before it: another of no length would never end
 
 
 class Outcome(IntEnum):
@@ -82,6 +90,10 @@ class BatchService:
         self.latency_s = [float("nan")] * len(demand)  # of those answered, and of those told otherwise
         self.device_s = self.late_device_s = 0.0
         self.batches = self.batched_rows = 0
+        self.free_since_s: dict[int, float] = {}  # by name of a server: when it answered last
+        self.returning_rows = 0.0  # answered a moment ago, whose clients may be about to ask again
+        self.answered_s = -inf
+        self.hold: Timer | None = None
         pool.on_free = self.pump
         self.simulation.feed(demand.at_s, self.arrive)
 
@@ -93,7 +105,11 @@ class BatchService:
         leavers = self.line.offer(request, now_s)
         if leavers:
             self.tell(leavers, request)
-        self.pump()
+        if self.returning_rows > 0.0 and not request.gone:
+            self.returning_rows -= request.rows
+        together = index + 1 < len(demand) and demand.at_s[index + 1] <= now_s
+        if not together:  # as a gateway looks once at all that came in one turn of its loop
+            self.pump()
 
     def tell(self, leavers: Iterable[Leaver[Request]], newcomer: Request | None = None) -> None:
         for leaver in leavers:
@@ -102,23 +118,44 @@ class BatchService:
             self.latency_s[work.index] = self.simulation.now_s - work.queued_s
 
     def pump(self) -> None:
-        self.admission.slots = self.pool.slots * self.pool.count(ServerState.READY)
+        ready = [server for server in self.pool.living if server.state is ServerState.READY]
+        slots = self.admission.slots = self.pool.slots * len(ready)
+        most = self.admission.max_rows
         while self.line.rows:
-            free = sum(server.free for server in self.pool.living)
-            server = self.pool.free_server()
-            if server is None:
+            server = min(ready, key=self.busyness, default=None)
+            if server is None or not server.free:
                 return
-            most = self.admission.max_rows
-            batch = self.line.take(batch_rows(self.line.rows, free, most), most, self.simulation.now_s)
+            waiting, running = self.line.rows, sum(job.what.batch.rows for one in ready for job in one.jobs)
+            if (hold_s := self.hold_s(server, waiting, running)) > 0.0:
+                if self.hold is None:
+                    self.hold = self.simulation.after(max(hold_s, LEAST_HOLD_S), self.end_hold)
+                return
+            free = sum(one.free for one in ready)
+            batch = self.line.take(fair_rows(waiting, running, free, slots, most), most, self.simulation.now_s)
             self.tell(batch.leavers)
             if batch.works:
                 self.start(server, batch)
 
+    def busyness(self, server: Server) -> tuple[int, float]:
+        """Who has least is given the next batch: the most free slots, of equals who has been free for longest."""
+        return -server.free, self.free_since_s.get(server.name, -inf)
+
+    def hold_s(self, server: Server, waiting: int, running: int) -> float:
+        """How long the gateway would hold the batch of this server back."""
+        now_s = self.simulation.now_s
+        left_s = gather_limit_s(self.admission.model.base_s) - (now_s - self.free_since_s.get(server.name, -inf))
+        coming = running + fading_rows(self.returning_rows, now_s - self.answered_s)
+        return gather_s(waiting, coming, self.admission.slots, self.admission.max_rows, left_s)
+
+    def end_hold(self) -> None:
+        self.hold = None
+        self.pump()
+
     def start(self, server: Server, batch: Batch[Request]) -> None:
-        self.admission.batch_started(id(batch), batch.rows, self.simulation.now_s)
-        seconds = self.executor.run_s(batch.rows, self.chance) * server.pace
-        run = Run(self, batch, self.simulation.now_s)
-        self.pool.run(server, seconds / server.pace, run, self.finish, self.lose)
+        now_s = self.simulation.now_s
+        self.admission.batch_started(id(batch), batch.rows, now_s)
+        run = Run(server, batch, now_s)
+        self.pool.run(server, self.executor.run_s(batch.rows, self.chance), run, self.finish, self.lose)
 
     def finish(self, run: "Run") -> None:
         now_s, rows = self.simulation.now_s, run.batch.rows
@@ -133,6 +170,8 @@ class BatchService:
         self.batched_rows += rows
         self.device_s += seconds
         self.late_device_s += seconds * late_rows / rows
+        self.returning_rows = rows + fading_rows(self.returning_rows, now_s - self.answered_s)
+        self.answered_s = self.free_since_s[run.server.name] = now_s
         self.admission.batch_ended(id(run.batch), rows, seconds, now_s)
 
     def lose(self, run: "Run") -> None:
@@ -146,6 +185,6 @@ class BatchService:
 class Run:
     """A batch at work."""
 
-    service: BatchService
+    server: Server
     batch: Batch[Request]
     started_s: float

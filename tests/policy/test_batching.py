@@ -2,16 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.policy.batching import LatencyModel, batch_rows, rows_in_time, wait_s, worth_second_slot
+from inference.policy.batching import LatencyModel, rows_in_time, wait_s, worth_second_slot
 from inference.spec import BatchPolicy
-
-
-@pytest.mark.parametrize(
-    "waiting, free, max_size, rows",
-    [(1, 1, 32, 1), (16, 1, 32, 16), (16, 2, 32, 8), (17, 2, 32, 9), (100, 2, 32, 32), (1, 4, 32, 1), (64, 3, 16, 16)],
-)
-def test_idle_replicas_share_what_waits(waiting: int, free: int, max_size: int, rows: int) -> None:
-    assert batch_rows(waiting, free, max_size) == rows
 
 
 @pytest.mark.parametrize(

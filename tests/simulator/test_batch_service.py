@@ -82,6 +82,44 @@ def test_a_crash_loses_its_batch_and_nobody_else() -> None:
     assert fates[Outcome.IN_TIME] + fates[Outcome.LOST] == len(demand)
 
 
+def play(at_s: list[float], servers: int = 1, learn: int = 0) -> BatchService:
+    """Single rows of long deadlines on servers of l(b) = 8 ms + 1 ms·b without noise, `learn` batches after which it is
+    known."""
+    pool = ServerPool(Simulation(), Constant(1.0), Random(1))
+    for _ in range(servers):
+        pool.start(warm=True)
+    admission = Admission(LatencyModel(), 32)
+    executor = Executor(0.008, 0.001)
+    for turn in range(learn):
+        admission.batch_ended("known", 1 + turn % 8, executor.mean_s(1 + turn % 8), 0.0)
+    count = len(at_s)
+    demand = Demand(at_s, [10.0] * count, [3] * count, [1] * count, ["a"] * count)
+    service = BatchService(pool, executor, admission, WaitingLine(admission, 512), demand, Random(1))
+    pool.simulation.run()
+    return service
+
+
+def test_what_comes_at_one_time_goes_out_together() -> None:
+    service = play([0.0] * 12)
+    assert (service.batches, service.latency_s[0]) == (1, pytest.approx(0.020))
+
+
+def test_a_server_leaves_the_share_of_its_twin_that_runs_a_single_row() -> None:
+    """Of 15 rows beside 1 that runs, 8 go to the free server; the other 7 to the twin, 2 ms after its answer, in which
+    an eighth might have come."""
+    service = play([0.0, *[0.001] * 15], servers=2)
+    assert service.latency_s[0] == pytest.approx(0.009)
+    assert Counter(round(latency_s, 6) for latency_s in service.latency_s[1:]) == {0.016: 8, 0.025: 7}
+
+
+def test_a_batch_is_held_for_a_part_of_its_fixed_cost_while_rows_may_return() -> None:
+    """Eight were answered at 16 ms. The next comes 0.5 ms later and waits until 2 ms after them, a quarter of the fixed
+    cost, for the seven that may follow; one more does. A lone one much later is not held."""
+    service = play([*[0.0] * 8, 0.0165, 0.0172, 1.0], learn=100)
+    assert service.latency_s[:8] == pytest.approx([0.016] * 8)
+    assert service.latency_s[8:] == pytest.approx([0.0015 + 0.010, 0.0008 + 0.010, 0.009])
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 1), st.integers(1, 5), st.integers(1, 40)), max_size=60),
     st.integers(0, 3),
