@@ -136,7 +136,7 @@ def make_stand(folder: Path, clients: int) -> Stand:
         replica="r", model="tiny", version=1, unit="main", digest=version.digest, address="unix:/none", device="cpu",
         node="here", state=ReplicaState.READY,
     )  # fmt: skip
-    replica = Replica(endpoint, queue, "bench", gateway.telemetry, None)
+    replica = Replica(endpoint, queue, "bench", gateway.telemetry, gateway.dispatcher.polling)
     replica.task.cancel()
     wire: Any = Wire()
     replica.link, replica.credits, replica.max_rows = wire, 1, max(64, clients)

@@ -47,6 +47,9 @@ class Config:
         "SWITCHYARD_IDLE_TIMEOUT_S", 120.0, "Idle time, then a kept-alive connection is closed"
     )
     drain_s: float = setting("SWITCHYARD_DRAIN_S", 20.0, "Time that work in flight has to finish when a program stops")
+    poll_s: float = setting(
+        "SWITCHYARD_POLL_S", 0.0005, "Longest that a process looks for work again and again before it sleeps; 0: never"
+    )
     log_format: str = setting("SWITCHYARD_LOG_FORMAT", "text", "text or json")
     log_level: str = setting("SWITCHYARD_LOG_LEVEL", "info", "debug, info, warning or error")
     visible_gpus: str = setting(

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from inference.errors import BadDocument
 from inference.gateway.batcher import UnitQueue
 from inference.gateway.batches import UnitForm
+from inference.gateway.polling import LoopPolling
 from inference.gateway.quarantine import Quarantine
 from inference.gateway.replica import Replica
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log
+from inference.policy.polling import Polling
 from inference.policy.units import check_units, unit_signature, unit_stages
 from inference.spec import StageKind, Unit, Version
 from inference.status import Endpoint, Endpoints, ReplicaState
@@ -30,12 +32,14 @@ class Dispatcher:
         telemetry: Telemetry,
         loop: asyncio.AbstractEventLoop,
         tls: ssl.SSLContext | None = None,
+        poll_s: float = 0.0,
     ):
         self.gateway = gateway
         self.telemetry = telemetry
         self.loop = loop
         self.tls = tls
         self.quarantine = Quarantine()
+        self.polling = LoopPolling(loop, Polling(poll_s))
         self.queues: dict[str, dict[QueueKey, UnitQueue]] = {}
         self.replicas: dict[str, dict[str, Replica]] = {}  # pool → replica id → replica
 
@@ -96,7 +100,7 @@ class Dispatcher:
             except BadDocument as error:
                 log.error("replica_refused", replica=name, error=str(error))
                 continue
-            held[name] = Replica(endpoint, queue, self.gateway, self.telemetry, self.tls)
+            held[name] = Replica(endpoint, queue, self.gateway, self.telemetry, self.polling, self.tls)
 
     @property
     def waiting(self) -> int:

@@ -91,7 +91,7 @@ class Gateway:
         self.processes = processes
         self.started_at_s = time()
         self.telemetry = Telemetry()
-        self.dispatcher = Dispatcher(name, self.telemetry, loop, tls)
+        self.dispatcher = Dispatcher(name, self.telemetry, loop, tls, config.poll_s)
         self.tables = Tables(self.dispatcher)
         self.dataplane = Dataplane(self.tables, self.telemetry)
         self.feed = Feed(config.redis_url, config.data / "documents")

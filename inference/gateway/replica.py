@@ -17,6 +17,7 @@ from msgspec import Struct
 from inference.gateway.batcher import UnitQueue
 from inference.gateway.batches import pack_apart, pack_joined, read_outputs, same_form
 from inference.gateway.errors import error_of_worker
+from inference.gateway.polling import LoopPolling
 from inference.gateway.telemetry import Telemetry
 from inference.gateway.work import UnitAnswer, Work
 from inference.log import get_log
@@ -54,19 +55,26 @@ class Replica:
     """One replica: its connection, its credits, what it has in hand."""
 
     def __init__(
-        self, endpoint: Endpoint, queue: UnitQueue, gateway: str, telemetry: Telemetry, tls: ssl.SSLContext | None
+        self,
+        endpoint: Endpoint,
+        queue: UnitQueue,
+        gateway: str,
+        telemetry: Telemetry,
+        polling: LoopPolling,
+        tls: ssl.SSLContext | None = None,
     ):
         self.endpoint = endpoint
         self.replica = endpoint.replica
         self.queue = queue
         self.gateway = gateway
         self.telemetry = telemetry
+        self.polling = polling
         self.tls = tls
         self.on_cuda = endpoint.device.startswith(DeviceKind.CUDA.value)
         self.credits = 0  # grants less batches sent; below zero where a credit was taken back too late
         self.shared = False  # another gateway was given what our last batch gave back
         self.max_rows = 0
-        self.free_since_s = float("-inf")
+        self.free_since_s = self.warm_s = float("-inf")
         self.in_flight: dict[int, Batch] = {}
         self.in_flight_rows = 0
         self.next_batch = 1
@@ -110,6 +118,7 @@ class Replica:
         self.credits -= 1
         self.in_flight[number] = Batch(works, rows, now_s, not self.in_flight)
         self.in_flight_rows += rows
+        self.polling.stir()
         if self.link is not None:  # always so: credits end with the link
             joined = self.queue.form.fixed or same_form(works)
             self.link.send(*(pack_joined(number, works, rows, now_s) if joined else pack_apart(number, works, now_s)))
@@ -167,6 +176,7 @@ class Replica:
         self.queue.batch_took(batch.rows, now_s - batch.sent_s if batch.first else worker_s, now_s)
         self.queue.refill()
         self.settle(batch, result, outputs)
+        self.polling.stir()
         self.free_since_s = monotonic()  # for the clients, who know only now
         if self.queue.has_work:
             self.queue.pump_soon()
@@ -178,6 +188,7 @@ class Replica:
         infer_s = result.infer_ns / 1e9
         if queue.form.runs_model:  # pre- and postprocess units run batches too; those are no executions of the model
             self.telemetry.batch(self.endpoint.model, self.endpoint.version, len(batch.works), batch.rows, result)
+        self.warm_s = float("-inf") if any(item.error for item in result.items) else self.free_since_s
         items = result.items or [WHOLE] * len(batch.works)
         for work, item, tensors in zip(batch.works, items, outputs, strict=True):
             if not item.error:

@@ -27,6 +27,7 @@ class Slot(Protocol):
     in_flight_rows: int
     max_rows: int
     free_since_s: float  # when it answered last
+    warm_s: float  # when it last answered without an error: one that fails fast must not draw all the work
 
     def send(self, works: list["Work"], rows: int) -> None: ...
 

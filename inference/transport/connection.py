@@ -29,6 +29,7 @@ class Limits(Struct, frozen=True):
     stall_s: float = 30.0  # without progress of a frame begun, or of bytes to be sent
     connections: int = 256  # of one server
     settle_s: float = SETTLE_S  # see credits
+    poll_s: float = 0.0  # longest that sockets are looked at again and again, see policy.polling
     unsent_bytes: int = 256 * 1024 * 1024  # a peer that leaves more unread is read no further
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from inference.errors import SwitchyardError
 from inference.log import get_log
+from inference.policy.polling import Polling
 from inference.transport.batch import Batch, Timings
 from inference.transport.connection import Connection, Hangup, Limits
 from inference.transport.credits import Credits, Overdrawn
@@ -39,6 +40,7 @@ from inference.transport.frames import (
     pack_parts,
 )
 from inference.transport.listening import accept_one
+from inference.transport.polling_selector import PollingSelector
 
 MAX_ITEMS = 4096  # in one batch
 CROSSING_S = 0.25  # after DRAIN, how long DATA that was already on its way may still come in
@@ -65,7 +67,7 @@ class Server:
         self.connections: set[Connection] = set()
         self.inbox: deque[Batch] = deque()
         self.batches: dict[tuple[Connection, int], Batch] = {}  # received and not answered
-        self.selector = selectors.DefaultSelector()
+        self.selector = PollingSelector(Polling(limits.poll_s))
         self.selector.register(listener, selectors.EVENT_READ, None)
         listener.settimeout(0)
         self.wake_read, self.wake_write = socket.socketpair()  # another thread ends a wait by writing here

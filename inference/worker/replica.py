@@ -17,6 +17,7 @@ from inference.log import get_log
 from inference.runtimes.pipeline import Pipeline, load_pipeline
 from inference.spec import Unit
 from inference.status import ReplicaState
+from inference.transport.connection import Limits
 from inference.transport.frames import WorkerHello
 from inference.transport.listening import listen
 from inference.transport.server import Server
@@ -45,7 +46,7 @@ def run_replica(job: Job, config: Config, stop: Stop) -> int:
         log.error("job_refused", reason=str(error))
         return EXIT_BAD_JOB
     try:
-        server = open_server(job, unit)
+        server = open_server(job, unit, config.poll_s)
     except (OSError, SwitchyardError) as error:
         log.error("cannot_listen", address=job.address, reason=str(error))
         return EXIT_FAILED
@@ -107,10 +108,10 @@ def find_unit(job: Job) -> Unit:
     raise BadDocument(f"Version {job.version.number} of {job.model!r} has no unit {job.unit!r}.")
 
 
-def open_server(job: Job, unit: Unit) -> Server:
+def open_server(job: Job, unit: Unit, poll_s: float) -> Server:
     context = server_context(Path(job.data) / "certs") if job.address.startswith("tls:") else None
     hello = WorkerHello(job.replica, job.version.digest, job.unit, SLOTS, unit.batch.max_size)
-    return Server(listen(job.address), hello, context)
+    return Server(listen(job.address), hello, context, Limits(poll_s=poll_s))
 
 
 def load(job: Job, unit: Unit, loop: Loop) -> Pipeline:

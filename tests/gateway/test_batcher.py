@@ -22,7 +22,7 @@ class Hands:
         self.on_cuda = True  # a second slot is always worth it
         self.credits = 2
         self.max_rows = 1
-        self.free_since_s = 0.0
+        self.free_since_s = self.warm_s = 0.0
         self.in_flight: list[list[Work]] = []
 
     @property
@@ -88,3 +88,17 @@ async def test_a_retry_is_not_starved_by_a_crowd_that_fills_every_slot() -> None
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     await asyncio.gather(unlucky, *crowd)
+
+
+@pytest.mark.asyncio
+async def test_of_idle_replicas_the_one_that_answered_well_last_is_asked() -> None:
+    unit = Unit(name="main", stages=("infer",), batch=BatchPolicy(max_size=1))
+    form = UnitForm(runs_model=True, fixed=True)
+    queue = UnitQueue("model/1/main", unit, form, Quarantine(), asyncio.get_running_loop())
+    warm, cold = Hands(queue, "warm"), Hands(queue, "cold")
+    for slot in (cold, warm):
+        queue.add_slot(slot)
+    warm.warm_s, cold.warm_s = 2.0, 1.0
+    assert queue.choose_slot() == (warm, 2)
+    warm.warm_s = float("-inf")  # it has failed since
+    assert queue.choose_slot() == (cold, 2)

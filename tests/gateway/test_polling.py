@@ -1,0 +1,47 @@
+"""The event loop stays awake between things that come shortly after one another, and sleeps when they stop."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import pytest
+
+from inference.gateway.polling import LoopPolling
+from inference.policy.polling import Polling
+
+Count = Callable[[], int]
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Count:
+    """How often the loop has looked."""
+    counted = [0]
+
+    def give_way() -> None:
+        counted[0] += 1
+
+    monkeypatch.setattr(os, "sched_yield", give_way)
+    return lambda: counted[0]
+
+
+@pytest.mark.asyncio
+async def test_it_looks_after_many_short_waits_and_then_sleeps(looks: Count) -> None:
+    polling = LoopPolling(asyncio.get_running_loop(), Polling(0.01))
+    for _ in range(60):
+        polling.stir()
+    while polling.looking:
+        await asyncio.sleep(0)
+    seen = looks()
+    assert seen > 0
+    await asyncio.sleep(0.02)
+    assert looks() == seen
+
+
+@pytest.mark.asyncio
+async def test_it_never_looks_where_it_is_left_out(looks: Count) -> None:
+    polling = LoopPolling(asyncio.get_running_loop(), Polling(0.0))
+    for _ in range(60):
+        polling.stir()
+    await asyncio.sleep(0.005)
+    assert looks() == 0
+    assert not polling.looking
