@@ -52,13 +52,12 @@ class PlainLine:
         return Batch(works, rows, leavers)
 
 
-INTERVALS = 10  # times the target that a queue may stay above it before it stands
 LINES = ("ours", "fifo", "fifo-bounded", "fifo-tuned", "edf")
 
 
 def make_line(name: str, admission: Admission, places: int, places_in_time: int, target_s: float) -> Line:
     if name == "ours":
-        return WaitingLine(admission, places, Codel(target_s, INTERVALS * target_s) if target_s else None)
+        return WaitingLine(admission, places, Codel(target_s) if target_s else None)
     if name == "fifo":
         return PlainLine(drop_expired=False)
     if name == "fifo-bounded":

@@ -21,6 +21,8 @@ LEVELS = PRIORITY_LEVELS + 1  # 1 … 5; there is no level 0
 RATE_BATCHES = 20.0  # arrivals are averaged over about the time of so many full batches
 PACKED_SHARE = 0.05  # what one batch says about how full batches get
 LEAST_SHARE = 0.05  # of the replicas that any level is believed to get, however much comes above it
+SOON_BATCHES = 100.0  # the shortest deadlines are remembered for the time of so many full batches, up to twice
+WORTH = 100.0  # rows that one more urgent row may cost: a few urgent requests don't take a level's throughput
 
 
 class Admission:
@@ -28,7 +30,7 @@ class Admission:
 
     __slots__ = (
         "arrived", "counted", "counted_at_s", "ends", "full_s", "in_order", "max_rows", "model", "packed",
-        "shares", "slots", "soonest_s", "span_s", "trusted_until_s", "upto",
+        "shares", "slots", "soonest_lately_s", "soonest_s", "soonest_since_s", "span_s", "trusted_until_s", "upto",
     )  # fmt: skip
 
     def __init__(self, model: LatencyModel, max_rows: int):
@@ -46,12 +48,23 @@ class Admission:
         self.span_s = 0.0  # the time they came in, fading alike
         self.upto = [0.0] * LEVELS  # rows/s of a level and all above it
         self.shares = [1.0] * LEVELS  # of the replicas that the levels above leave to a level
-        self.soonest_s = [inf] * LEVELS  # the shortest time that anybody of a level gave us lately
+        # The shortest time that anybody of a level gave us: in this period and the one before, and in this one.
+        self.soonest_s, self.soonest_lately_s = [inf] * LEVELS, [inf] * LEVELS
+        self.soonest_since_s = -inf  # when it began
 
     # What happens
 
-    def batch_started(self, batch: object, rows: int, now_s: float) -> None:
-        end_s = now_s + self.model.predict_s(rows)
+    def note_arrival(self, level: int, rows: int, left_s: float) -> None:
+        """A request came, whether it may wait or not, with so much time until its deadline."""
+        self.arrived[level] += rows
+        # What nobody could do in time shortens nobody's batch.
+        if self.soonest_lately_s[level] > left_s > self.model.bound_s(rows):
+            self.soonest_lately_s[level] = left_s
+            self.soonest_s[level] = min(self.soonest_s[level], left_s)
+
+    def batch_started(self, batch: object, rows: int, now_s: float, behind: object = None) -> None:
+        """`behind`: the batch at work on the same replica, where this one was sent ahead."""
+        end_s = max(now_s, self.ends.get(behind, now_s)) + self.model.predict_s(rows)
         self.ends[batch] = end_s
         insort(self.in_order, end_s)
 
@@ -88,9 +101,10 @@ class Admission:
             self.arrived[level] = 0
             above += self.counted[level] / self.span_s
             self.upto[level] = above
-            if self.counted[level] < 1e-3:
-                self.soonest_s[level] = inf  # nobody of that level comes any more
         self.counted_at_s = now_s
+        if not 0.0 <= now_s - self.soonest_since_s <= SOON_BATCHES * self.full_s:
+            self.soonest_s, self.soonest_lately_s = self.soonest_lately_s, [inf] * LEVELS
+            self.soonest_since_s = now_s
 
     # What is so
 
@@ -119,14 +133,19 @@ class Admission:
         slots = self.slots
         if not slots:
             return 0.0
-        # Idle replicas take the first batches at once.
-        turn = int(rows_ahead / self.packed) + len(self.in_order) - slots
-        if turn < 0:
+        # It starts when so many batches have ended: first those at work, then those that idle replicas take at once,
+        # then, a round later each, those that follow in the same order.
+        running = len(self.in_order)
+        place, rounds = int(rows_ahead / self.packed) + running - slots, 0
+        if place < 0:
             return 0.0
-        rounds, place = divmod(turn, slots)
-        until_s = self.in_order[place] - now_s if place < len(self.in_order) else 0.0
+        beyond = place - max(running, slots)
+        if beyond >= 0:
+            rounds = beyond // slots + 1
+            place -= rounds * slots
         # An overdue batch may well be as late again.
-        return (abs(until_s) + rounds * self.full_s) / self.shares[level]
+        until_s = abs(self.in_order[place] - now_s) if place < running else self.full_s
+        return (until_s + rounds * self.full_s) / self.shares[level]
 
     def answer_s(self, level: int, rows_ahead: int, rows: int, now_s: float) -> tuple[float, float]:
         """Seconds until its batch starts, and until it is answered, but for one in a thousand. Those of its level and
@@ -144,11 +163,16 @@ class Admission:
 
     def rows_for(self, level: int, limit: int) -> int:
         """The most rows of a batch of `level` that leaves time for more urgent work: what of it arrives while the batch
-        runs, give or take, must be done within the shortest time that such work has given us lately. At least 1."""
+        runs, give or take, must be done within the shortest time that such work has given us lately. At least 1, and
+        `limit` where so short batches would cost too much for the little urgent work there is."""
         soonest_s = min(self.soonest_s[1:level], default=inf)
         if soonest_s == inf or not self.slots:
             return limit
         urgent = self.upto[level - 1] * self.full_s / self.slots
         urgent_rows = min(self.max_rows, int(urgent + 3.0 * sqrt(urgent)) + 1)
         within = self.model.rows_within(soonest_s - self.model.bound_s(urgent_rows))
-        return limit if within >= limit else max(1, int(within))
+        if within >= limit:
+            return limit
+        rows = max(1, int(within))
+        lost = min(self.demand, self.capacity) - self.slots * rows / self.model.predict_s(rows)
+        return rows if lost <= WORTH * self.upto[level - 1] else limit

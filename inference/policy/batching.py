@@ -111,9 +111,6 @@ def worth_second_slot(model: LatencyModel, on_cuda: bool) -> bool:
 
 
 def rows_in_time(model: LatencyModel, rows: int, left_s: float) -> int:
-    """The most rows, up to `rows`, that are done within `left_s`; 0 where even one comes too late."""
-    if model.predict_s(rows) <= left_s:
-        return rows
-    if model.predict_s(1) > left_s:
-        return 0
-    return rows if model.row_s <= 0 else max(1, min(rows, int((left_s - model.base_s) / model.row_s)))
+    """The most rows, up to `rows`, that are done within `left_s` as predicted, without the margin; 0 where even one
+    comes too late."""
+    return int(min(rows, model.rows_within(left_s * (1.0 + model.margin))))

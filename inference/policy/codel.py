@@ -10,17 +10,18 @@ Deadlines alone cannot do that: where clients allow 30 s, a standing queue makes
 
 from math import inf
 
+INTERVALS = 10.0  # targets long: how long without one good moment makes a queue stand
+
 
 class Codel:
     """Owned by a queue; `now_s` may go back, which is taken for no time passing."""
 
     __slots__ = ("good_at_s", "interval_s", "target_s")
 
-    def __init__(self, target_s: float, interval_s: float):
-        """`target_s`: what a wait should be; 0, negative or no number: it never stands. `interval_s`: how long without
-        one good moment makes it stand; not less than the target, below which nobody could have come through."""
+    def __init__(self, target_s: float):
+        """`target_s`: what a wait should be; 0, negative or no number: it never stands."""
         self.target_s = target_s if target_s > 0.0 else inf
-        self.interval_s = max(interval_s, self.target_s)
+        self.interval_s = INTERVALS * self.target_s
         self.good_at_s = -inf  # the first moment ever counts as good; see `stands`
 
     def passed(self, waited_s: float, now_s: float) -> None:

@@ -10,7 +10,7 @@ A pure object owned by the gateway: it knows neither clock nor socket. A step co
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from enum import Enum
 from math import inf
 from operator import attrgetter
@@ -76,20 +76,22 @@ class WaitingLine(Generic[W]):
         self.count = 0
         self.rows = 0
 
+    def __iter__(self) -> Iterator[W]:
+        """Those that wait, as they would be taken. Ends with an error where one comes or is taken meanwhile."""
+        return (work for lane in self.lanes for work in lane if not work.gone)
+
     # In
 
     def offer(self, work: W, now_s: float) -> tuple[Leaver[W], ...]:
         """Let it wait, or not. Returns those that have to leave: nobody, `work` itself, or others that give way."""
         level, admission = work.level, self.admission
         work.gone = True  # until it waits
-        admission.arrived[level] += work.rows
         left_s = work.deadline_s - now_s
+        admission.note_arrival(level, work.rows, left_s)
         if not left_s > 0.0:
             return (Leaver(work, Reason.EXPIRED),)
-        if left_s < admission.soonest_s[level]:
-            admission.soonest_s[level] = left_s
         leavers: tuple[Leaver[W], ...] = ()
-        if now_s < admission.trusted_until_s:
+        if admission.trusted(now_s):
             refusal = self.forecast(work, left_s, now_s)
             if refusal is not None:
                 leavers = self.give_way(work)
@@ -141,12 +143,12 @@ class WaitingLine(Generic[W]):
     def leave(self, work: W) -> None:
         """It waits no longer: cancelled or expired. Where it does not wait, as after `take`, this does nothing."""
         if not work.gone:
-            work.gone = True
             self.uncount(work)
             if len(self.lanes[work.level]) > 2 * self.max_requests:  # mostly of those that are gone
                 self.lanes[work.level] = deque(one for one in self.lanes[work.level] if not one.gone)
 
     def uncount(self, work: W) -> None:
+        work.gone = True
         level, rows = work.level, work.rows
         self.count -= 1
         self.rows -= rows
@@ -201,44 +203,46 @@ class WaitingLine(Generic[W]):
             if trusted and level > 1:
                 limit = max(rows, min(limit, admission.rows_for(level, int(limit))))
             newest_first = not trusted and self.codel is not None and self.is_last(level) and self.codel.stands(now_s)
+            pop = lane.pop if newest_first else lane.popleft
             while lane:
                 work = lane[-1] if newest_first else lane[0]
                 if work.gone:
-                    lane.pop() if newest_first else lane.popleft()
+                    pop()
                     continue
                 wanted = rows + work.rows
                 if works and (wanted > limit or size_bytes + work.size_bytes > MAX_BATCH_BYTES):
                     return self.close(works, rows, leavers, now_s)
                 left_s = work.deadline_s - now_s
                 in_time = model.rows_within(left_s) if trusted else inf
-                if not left_s > 0.0 or in_time < work.rows:
-                    reason = Reason.LATE if left_s > 0.0 else Reason.EXPIRED
-                elif in_time < max(limit, wanted) and self.is_better_without(level, rows, work, limit, in_time):
-                    reason = Reason.LATE
-                elif in_time < wanted:
+                reason = self.why_not(work, rows, limit, left_s, in_time)
+                if reason is None and in_time < wanted:
                     return self.close(works, rows, leavers, now_s)
-                else:
-                    limit = min(limit, max(in_time, wanted))
-                    lane.pop() if newest_first else lane.popleft()
-                    works.append(work)
-                    rows, size_bytes = wanted, size_bytes + work.size_bytes
-                    work.gone = True
-                    self.uncount(work)
-                    if rows >= most:
-                        return self.close(works, rows, leavers, now_s)
-                    continue
-                lane.pop() if newest_first else lane.popleft()
-                work.gone = True
+                pop()
                 self.uncount(work)
-                leavers.append(Leaver(work, reason, admission.full_s))
+                if reason is not None:
+                    leavers.append(Leaver(work, reason, admission.full_s))
+                    continue
+                works.append(work)
+                rows, size_bytes = wanted, size_bytes + work.size_bytes
+                limit = min(limit, max(in_time, wanted))
+                if rows >= most:
+                    return self.close(works, rows, leavers, now_s)
         return self.close(works, rows, leavers, now_s)
 
-    def is_better_without(self, level: int, rows: int, work: W, limit: float, in_time: float) -> bool:
+    def why_not(self, work: W, rows: int, limit: float, left_s: float, in_time: float) -> Reason | None:
+        """Why a request has to leave that would be next in a batch of `rows` so far; None: it need not."""
+        if not left_s > 0.0:
+            return Reason.EXPIRED
+        if in_time < work.rows or (in_time < limit and self.is_better_without(work, rows, limit, in_time)):
+            return Reason.LATE
+        return None
+
+    def is_better_without(self, work: W, rows: int, limit: float, in_time: float) -> bool:
         """Whether this request, which bears only a short batch, should be lost for a longer one.
 
         A short batch saves it; but where more arrives than batches so short can serve, others are lost for it.
         """
-        short, long = max(in_time, rows + work.rows), min(limit, rows + self.rows_at[level] - work.rows)
+        short, long = max(in_time, rows + work.rows), min(limit, rows + self.rows_at[work.level] - work.rows)
         if long <= short or (net := self.admission.net_rows(short)) >= 0.0:
             return False  # who is not served by a short batch is served by the next
         return self.admission.net_rows(long) > net

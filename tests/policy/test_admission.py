@@ -38,7 +38,11 @@ def test_a_model_that_heard_nothing_for_long_is_not_trusted() -> None:
         (0, [], 0.0),
         (31, [], 0.0),
         (32, [], 0.0),  # the second replica is idle too
-        (64, [], 0.0),  # both take one at once; the third batch follows them
+        (64, [], 0.074),  # both take one at once; the third batch follows them
+        (63, [2], 0.014),  # one is idle and takes those ahead; the other is free sooner
+        (64, [2], 0.074),
+        (160, [], 0.148),
+        (192, [], 0.222),
         (0, [32], 0.0),
         (0, [32, 32], 0.074),
         (32, [32, 1], 0.074),  # the one that is free first takes those ahead
@@ -51,6 +55,16 @@ def test_the_wait_is_read_from_what_is_ahead_and_what_runs(ahead: int, busy: lis
     for name, rows in enumerate(busy):
         admission.batch_started(name, rows, 0.0)
     assert admission.wait_s(3, ahead, 0.0) == pytest.approx(wait_s, abs=0.001)
+
+
+def test_a_batch_sent_ahead_ends_after_the_one_before_it() -> None:
+    admission = admission_of(slots=1)
+    admission.batch_started("first", 32, 0.0)
+    admission.batch_started("second", 1, 0.0, behind="first")
+    assert admission.wait_s(3, 0, 0.0) == pytest.approx(0.074 + 0.012, abs=0.001)
+    assert admission.wait_s(3, 32, 0.0) == pytest.approx(0.074 + 0.012 + 0.074, abs=0.001)
+    admission.batch_started("third", 1, 0.5, behind="gone")
+    assert admission.ends["third"] == pytest.approx(0.512, abs=0.001)
 
 
 def test_batches_that_never_get_full_make_the_wait_longer() -> None:
@@ -102,21 +116,46 @@ def test_a_flood_above_leaves_a_level_a_little() -> None:
 def test_a_batch_leaves_time_for_urgent_work_that_may_come() -> None:
     admission = admission_of(slots=1)
     assert admission.rows_for(5, 32) == 32
-    admission.soonest_s[1] = 0.060
+    admission.note_arrival(1, 1, 0.060)
     assert 1 <= admission.rows_for(5, 32) < 32
     assert admission.model.bound_s(admission.rows_for(5, 32)) < 0.060
     assert admission.rows_for(1, 32) == 32
-    admission.soonest_s[1] = 0.001  # impossible anyhow
+    admission.note_arrival(1, 1, 0.013)  # just possible
     assert admission.rows_for(5, 32) == 1
 
 
-def test_an_urgent_deadline_is_forgotten_when_nobody_of_that_level_comes_any_more() -> None:
+def test_an_urgent_deadline_that_nobody_could_meet_shortens_no_batch() -> None:
     admission = admission_of(slots=1)
-    admission.arrived[1] += 1
-    admission.soonest_s[1] = 0.05
-    for step in range(1, 2000):
+    for left_s in (0.001, 0.0, -1.0, float("nan")):
+        admission.note_arrival(1, 1, left_s)
+    assert admission.rows_for(5, 32) == 32
+
+
+@pytest.mark.parametrize("rows_a_batch, shortened", [(0.0, False), (0.1, False), (1.0, True)])
+def test_batches_are_not_shortened_for_the_little_urgent_work_that_it_would_save(
+    rows_a_batch: float, shortened: bool
+) -> None:
+    """With more than can be served arriving; one-row batches would serve 83 rows a second instead of 432."""
+    admission, urgent = admission_of(slots=1), 0.0
+    for step in range(1, 400):
+        urgent += rows_a_batch
+        admission.note_arrival(5, 100, 1.0)
+        if urgent >= 1.0:
+            admission.note_arrival(1, 1, 0.0125)
+            urgent -= 1.0
         admission.batch_ended("x", 32, 0.074, step * 0.074)
-    assert admission.soonest_s[1] == inf
+    assert (admission.rows_for(5, 32) < 32) is shortened
+
+
+def test_an_urgent_deadline_is_forgotten_although_others_of_its_level_still_come() -> None:
+    admission = admission_of(slots=1)
+    admission.note_arrival(1, 1, 0.05)
+    for step in range(1, 220):
+        admission.note_arrival(1, 1, 2.0)
+        admission.batch_ended("x", 32, 0.074, step * 0.074)
+        if step == 90:
+            assert admission.soonest_s[1] == 0.05
+    assert admission.soonest_s[1] == 2.0
 
 
 def test_a_short_batch_costs_what_could_have_been_served_meanwhile() -> None:
