@@ -113,4 +113,5 @@ def worth_second_slot(model: LatencyModel, on_cuda: bool) -> bool:
 def rows_in_time(model: LatencyModel, rows: int, left_s: float) -> int:
     """The most rows, up to `rows`, that are done within `left_s` as predicted, without the margin; 0 where even one
     comes too late."""
-    return int(min(rows, model.rows_within(left_s * (1.0 + model.margin))))
+    within = model.rows_within(left_s * (1.0 + model.margin))
+    return rows if within >= rows else int(within)
