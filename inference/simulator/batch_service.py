@@ -122,7 +122,7 @@ class BatchService:
         slots = self.admission.slots = self.pool.slots * len(ready)
         most = self.admission.max_rows
         while self.line.rows:
-            server = min(ready, key=self.busyness, default=None)
+            server = min(ready, key=self.turn_of, default=None)
             if server is None or not server.free:
                 return
             waiting, running = self.line.rows, sum(job.what.batch.rows for one in ready for job in one.jobs)
@@ -136,9 +136,9 @@ class BatchService:
             if batch.works:
                 self.start(server, batch)
 
-    def busyness(self, server: Server) -> tuple[int, float]:
-        """Who has least is given the next batch: the most free slots, of equals who has been free for longest."""
-        return -server.free, self.free_since_s.get(server.name, -inf)
+    def turn_of(self, server: Server) -> tuple[int, float]:
+        """The least is next: the most free slots, of equals the one that answered last, as its caches are warm."""
+        return -server.free, -self.free_since_s.get(server.name, -inf)
 
     def hold_s(self, server: Server, waiting: int, running: int) -> float:
         """How long the gateway would hold the batch of this server back."""
