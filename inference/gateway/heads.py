@@ -7,6 +7,7 @@ from inference.errors import BadInput, HeadTooLarge, TooLarge, UnsupportedFeatur
 from inference.gateway.exchange import Head, Response
 
 REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+MAX_HEADER_LINES = 100  # as Apache and Envoy have it: a head of 32 KB can be five thousand, milliseconds of work
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE, KEEP_ALIVE = b"connection: close\r\n", b"connection: keep-alive\r\n"
 
@@ -35,9 +36,14 @@ def refuse_body(head: Head) -> None:
 
 def check_head_size(size_bytes: int, config: Config) -> None:
     if size_bytes > config.max_header_bytes:
-        raise HeadTooLarge(
-            f"The request head is larger than {config.max_header_bytes} bytes, or what frames the body is."
-        )
+        raise head_too_large(config)
+
+
+def head_too_large(config: Config) -> HeadTooLarge:
+    return HeadTooLarge(
+        f"The request head is larger than {config.max_header_bytes} bytes or {MAX_HEADER_LINES} lines, or what frames "
+        "the body is."
+    )
 
 
 def check_body_size(size_bytes: int, config: Config) -> None:

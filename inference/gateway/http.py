@@ -17,14 +17,13 @@ from inference.gateway.exchange import Head, Request, Response, Running
 from inference.gateway.heads import CONTINUE, render_head
 from inference.gateway.known_heads import END
 from inference.gateway.large_bodies import LargeBody, takes_past
-from inference.gateway.reading import BODIES_IN_FLIGHT, Reader
+from inference.gateway.reading import BODIES_IN_FLIGHT, PIECE_BYTES, Reader
 
 if TYPE_CHECKING:
     from inference.gateway.server import HttpServer
 
 MAX_PIPELINED = 16
 LINGER_S = 2.0
-PIECE_BYTES = 8_192  # of what a client piles up, parsed and answered in one turn of the loop
 JOIN_BYTES = 65_536  # below, one write of a copy beats two writes
 
 
@@ -41,7 +40,8 @@ class Connection(asyncio.Protocol):
         self.since_s = monotonic()  # when the phase of reading began
         self.paused_since_s = 0.0  # the client does not read its answers; 0: it does
         self.reading_paused = False
-        self.unread = b""  # what came in one go and waits to be parsed; nothing more is read meanwhile
+        self.unread = b""  # what came in one go, and from `unread_at` waits for its turn; meanwhile nothing is read
+        self.unread_at = 0
         self.lingering_since_s = 0.0  # an error was answered; input is dropped
 
     # The connection
@@ -97,27 +97,35 @@ class Connection(asyncio.Protocol):
             head = self.server.known_heads.find(data[:end])
             if head is not None and self.take_known(head, data, end):
                 return
-        if len(data) > PIECE_BYTES and not reader.in_body:
-            self.unread = data
-            self.transport.pause_reading()
-            self.feed_on()
-        else:
+        if len(data) <= PIECE_BYTES and reader.inflater is None:
             reader.feed(data)
-
-    def feed_on(self) -> None:
-        """A piece of what waits, then others have their turn: a thousand small requests may have come at once."""
-        if self.reading_paused or not self.unread:
             return
-        reader, rest = self.reader, self.unread
-        cut = len(rest) if reader.in_body else PIECE_BYTES
-        self.unread = rest[cut:]
-        reader.feed(rest[:cut])
-        if self.lingering_since_s:
-            self.unread = b""
+        self.unread = data
+        if self.read_piece() and reader.in_body:  # a head; then its body, too, or as much as came
+            self.read_piece()
         if self.unread:
-            asyncio.get_running_loop().call_soon(self.feed_on)
-        elif not self.reading_paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.wait_for_turn()
+
+    def wait_for_turn(self) -> None:
+        if self.unread and not self.reading_paused:
+            self.server.turns.join(self)
+
+    def take_turn(self) -> bool:
+        more = bool(self.unread) and self.read_piece()
+        if not self.unread and not self.reading_paused and not self.transport.is_closing():
             self.transport.resume_reading()
+        return more
+
+    def read_piece(self) -> bool:
+        """Of what came in one go; False where no more of it can be read now."""
+        data, at = self.unread, self.unread_at
+        self.unread_at = end = self.reader.piece_end(data, at)
+        self.reader.feed(data[at:end])
+        if end < len(data) and not self.lingering_since_s:
+            return not self.reading_paused
+        self.unread, self.unread_at = b"", 0
+        return False
 
     def take_known(self, head: Head, data: bytes, end: int) -> bool:
         """Take a request whose head, up to `end`, was read before; False where the parser has to look at it."""
@@ -209,7 +217,7 @@ class Connection(asyncio.Protocol):
         if self.reading_paused and len(pending) < MAX_PIPELINED:
             self.reading_paused = False
             if self.unread:
-                asyncio.get_running_loop().call_soon(self.feed_on)
+                self.wait_for_turn()
             else:
                 self.transport.resume_reading()
 

@@ -10,13 +10,25 @@ from inference.config import Config
 from inference.errors import BadInput, Busy, SwitchyardError
 from inference.gateway.compression import Inflater, open_inflater
 from inference.gateway.exchange import Head, Request
-from inference.gateway.heads import check_body_size, check_head, check_head_size, expects_continue
+from inference.gateway.heads import (
+    MAX_HEADER_LINES,
+    check_body_size,
+    check_head,
+    check_head_size,
+    expects_continue,
+    head_too_large,
+)
 from inference.gateway.known_heads import END
 
 if TYPE_CHECKING:
     from inference.gateway.http import Connection
 
 BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
+
+
+PIECE_BYTES = 2_048  # read at a time, of many small requests or chunks
+PACKED_PIECE_BYTES = 512  # of a compressed body: half a megabyte of a bomb
+SMALL_PART_BYTES = 512  # of a body: a chunk of one byte must not cost fifty
 
 
 class TooMany(Busy):
@@ -37,13 +49,23 @@ class Reader:
         self.header_lines = 0
         self.raw = b""  # all bytes of the head, where they came in one piece that began with it
         self.fed_bytes = 0  # to the parser, since it began a message, ended a head or named a part of a body
-        self.body_parts: list[bytes] = []
+        self.body_parts: list[bytes | bytearray] = []  # the first is bytes
         self.body_bytes = 0  # inflated
         self.inflater: Inflater | None = None  # of a body that comes compressed
 
     @property
     def in_body(self) -> bool:
         return self.head is not None and self.head_done
+
+    def piece_end(self, data: bytes, start: int) -> int:
+        """How far to read `data` from `start` in one go: a head, its body as far as it is here, or a little."""
+        if self.head is None or not self.head_done:
+            end = data.find(END, start, start + PIECE_BYTES)
+            return start + PIECE_BYTES if end < 0 else end + len(END)
+        if self.inflater is not None:
+            return start + PACKED_PIECE_BYTES
+        missing = int(self.head.headers.get(b"content-length", b"0")) - self.body_bytes
+        return start + (missing if missing > 0 else PIECE_BYTES)
 
     def feed(self, data: bytes) -> None:
         if self.head is None:
@@ -82,8 +104,8 @@ class Reader:
             self.head.add_header(name.lower(), value)
             self.header_lines += 1
             self.head_bytes += len(name) + len(value) + 4
-            if self.head_bytes > self.server.config.max_header_bytes:  # not when all of them have come
-                self.guard(check_head_size, self.head_bytes)
+            if self.head_bytes > self.server.config.max_header_bytes or self.header_lines > MAX_HEADER_LINES:
+                self.refuse(head_too_large(self.server.config))  # not when all of them have come
 
     def on_headers_complete(self) -> None:
         head = self.head
@@ -116,10 +138,19 @@ class Reader:
                 return
         self.body_bytes += len(part)
         self.server.buffered_bytes += len(part)
-        self.body_parts.append(part)
+        self.keep(part)
         self.guard(check_body_size, self.body_bytes)
         if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
             self.refuse(TooMany())
+
+    def keep(self, part: bytes) -> None:
+        parts = self.body_parts
+        if not parts or len(part) > SMALL_PART_BYTES:
+            parts.append(part)
+        elif isinstance(last := parts[-1], bytearray):
+            last += part
+        else:
+            parts.append(bytearray(part))
 
     def on_message_complete(self) -> None:
         head = self.head
@@ -128,8 +159,7 @@ class Reader:
         if self.inflater is not None and self.body_parts and not self.inflater.done:
             self.refuse(BadInput("The compressed body ends before its stream does."))
             return
-        parts = self.body_parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = self.body_parts[0] if len(self.body_parts) == 1 else b"".join(self.body_parts)
         self.body_parts, self.body_bytes = [], 0  # counted until it is answered
         head.keep_alive = self.parser.should_keep_alive()
         self.head = None

@@ -11,9 +11,11 @@ from inference.gateway.exchange import Application
 from inference.gateway.http import Connection
 from inference.gateway.known_heads import KnownHeads
 from inference.gateway.timeouts import sweep
+from inference.gateway.turns import Turns
 
 SHUTDOWN_S = 1.0  # for a TLS client to answer our goodbye
 SWEEP_CHUNK = 500  # connections looked at in one turn of the loop
+ENDED_COUNTS = 50  # times a look: closing one and telling everybody
 DRAIN_IDLE_S = 1.0  # a client that has just read an answer may be writing its next request
 
 
@@ -24,6 +26,7 @@ class HttpServer:
         self.certificate = certificate
         self.connections: set[Connection] = set()
         self.known_heads = KnownHeads()
+        self.turns = Turns()
         self.buffered_bytes = 0
         self.accepted = 0
         self.turned_away = 0
@@ -61,12 +64,15 @@ class HttpServer:
             await self.sweep_all()
 
     async def sweep_all(self) -> None:
-        """Some at a time, and requests between: all of ten thousand at once would hold them up for milliseconds."""
-        for number, connection in enumerate(tuple(self.connections)):
-            if number % SWEEP_CHUNK == SWEEP_CHUNK - 1:
-                await asyncio.sleep(0)
+        """Some at a time, and requests between: thousands may be due at once, and would hold up all others."""
+        looked, left = 0, list(self.connections)
+        while left:  # and not a loop over all of them: the last to hold those that ended would free all in one turn
+            connection = left.pop()
             if connection in self.connections:  # still
-                sweep(connection, monotonic())
+                looked += ENDED_COUNTS if sweep(connection, monotonic()) else 1
+            if looked >= SWEEP_CHUNK:
+                looked = 0
+                await asyncio.sleep(0)
 
     def set_date(self) -> None:
         self.date = f"date: {formatdate(time(), usegmt=True)}\r\n".encode()

@@ -1,0 +1,44 @@
+"""Fair turns: what clients pile up is read a little in each turn of the loop, one connection after the other.
+
+Whoever sends a thousand requests in one go, or a body that takes long to unpack, waits for himself: all others are
+read, answered and accepted between two turns, which take no longer for a hundred such clients than for one.
+"""
+
+import asyncio
+from collections import OrderedDict
+from time import monotonic
+from typing import Protocol
+
+TURN_S = 250e-6  # of work on what is piled up, before others have theirs; the last piece may go beyond
+
+
+class Reading(Protocol):
+    def take_turn(self) -> bool:
+        """Read a little of what is piled up; whether there is more that can be read now."""
+
+
+class Turns:
+    def __init__(self) -> None:
+        self.line: OrderedDict[Reading, None] = OrderedDict()
+        self.scheduled = False
+
+    def join(self, reading: Reading) -> None:
+        """Have a turn soon, behind those that wait already."""
+        self.line[reading] = None
+        self.schedule()
+
+    def schedule(self) -> None:
+        if self.line and not self.scheduled:
+            self.scheduled = True
+            asyncio.get_running_loop().call_soon(self.take)
+
+    def take(self) -> None:
+        self.scheduled = False
+        end_s = monotonic() + TURN_S
+        while self.line:
+            reading, _ = self.line.popitem(last=False)
+            if reading.take_turn():
+                self.line[reading] = None
+            if monotonic() >= end_s:
+                break
+        self.schedule()
