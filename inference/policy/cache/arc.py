@@ -54,19 +54,16 @@ class Arc:
         else:
             key = again.popitem(last=False)[0]
             self.again_ghosts[key] = None
-        self.trim(residents)
-        return key
-
-    def trim(self, residents: int) -> None:
-        """`once` and its ghosts together are no more than the cache holds, all four lists no more than twice that."""
-        ghosts = self.once_ghosts
-        while ghosts and len(self.once) + len(ghosts) > residents:
+        # `once` and its ghosts together are no more than the cache holds, all four lists no more than twice that.
+        ghosts, limit = self.once_ghosts, residents - len(once)
+        while len(ghosts) > limit and ghosts:
             ghosts.popitem(last=False)
         # One resident has left already, so that the lists may hold one less than they will.
-        ghosts_limit = residents + 1 - len(ghosts)
+        limit = residents + 1 - len(ghosts)
         ghosts = self.again_ghosts
-        while len(ghosts) > ghosts_limit and ghosts:
+        while len(ghosts) > limit and ghosts:
             ghosts.popitem(last=False)
+        return key
 
     def remove(self, key: int) -> None:
         if key in self.once:

@@ -14,16 +14,6 @@ class Frequency:
         self.young: dict[int, int] = {}
         self.old: dict[int, int] = {}
 
-    def count(self, key: int) -> None:
-        young = self.young
-        young[key] = young.get(key, 0) + 1
-
-    def estimate(self, key: int) -> float:
-        return self.young.get(key, 0) + 0.5 * self.old.get(key, 0)
-
-    def is_full(self, residents: int) -> bool:
-        return len(self.young) >= KEYS * residents
-
     def age(self) -> None:
         self.old = self.young
         self.young = {}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 SMALL_SHARE = 0.1  # of residents; the ghosts are as many as the main queue holds
 PROMOTE_HITS = 2  # 1 keeps more of what is asked for twice in a row and never again
 MOST_HITS = 3  # two bits
+SHIFTED = 64  # residents put on trial at one eviction, at most
 
 
 class S3Fifo:
@@ -22,6 +23,7 @@ class S3Fifo:
         self.ghosts: OrderedDict[int, None] = OrderedDict()
         self.hits: dict[int, int] = {}  # of residents
         self.settled = False
+        self.on_trial = 0  # how many of the oldest are still to be moved to `small`
 
     def hit(self, key: int) -> None:
         hits = self.hits[key]
@@ -39,14 +41,19 @@ class S3Fifo:
     def evict(self, incoming: int) -> int:
         if not self.settled:
             self.settle()
+        if self.on_trial:
+            self.put_on_trial()
         residents = len(self.hits)
         main_limit = residents - int(residents * SMALL_SHARE)
-        if len(self.main) <= main_limit:
+        if len(self.main) <= main_limit or self.on_trial:
             while self.small:
                 key = self.small.popitem(last=False)[0]
                 if self.hits[key] < PROMOTE_HITS:
                     del self.hits[key]
-                    self.bury(key, main_limit)
+                    ghosts = self.ghosts
+                    ghosts[key] = None
+                    while len(ghosts) > main_limit:
+                        ghosts.popitem(last=False)
                     return key
                 self.hits[key] = 0
                 self.main[key] = None
@@ -56,10 +63,14 @@ class S3Fifo:
         """At the first eviction: the oldest tenth has waited longest and is on trial now, the rest came in for good."""
         self.settled = True
         if not self.main:
-            small = int(len(self.hits) * SMALL_SHARE)
+            self.on_trial = int(len(self.hits) * SMALL_SHARE)
             self.small, self.main = self.main, self.small
-            for _ in range(small):
-                self.small[self.main.popitem(last=False)[0]] = None
+
+    def put_on_trial(self) -> None:
+        moved = min(self.on_trial, SHIFTED, len(self.main))
+        for _ in range(moved):
+            self.small[self.main.popitem(last=False)[0]] = None
+        self.on_trial = self.on_trial - moved if self.main else 0
 
     def evict_from_main(self) -> int:
         main, hits = self.main, self.hits
@@ -71,12 +82,6 @@ class S3Fifo:
                 return key
             hits[key] = left - 1
             main[key] = None
-
-    def bury(self, key: int, limit: int) -> None:
-        ghosts = self.ghosts
-        ghosts[key] = None
-        while len(ghosts) > limit:
-            ghosts.popitem(last=False)
 
     def remove(self, key: int) -> None:
         del self.hits[key]

@@ -8,7 +8,7 @@ The window grows or shrinks by hill climbing: on towards more hits, back when th
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from inference.policy.cache.frequency import Frequency
+from inference.policy.cache.frequency import KEYS, Frequency
 
 WINDOW_SHARE = 0.01  # of residents, to begin with and at least
 WIDEST_SHARE = 0.8
@@ -17,6 +17,7 @@ PERIOD = 10  # requests a resident, after which counts age and the window takes 
 STEP_SHARE = 0.0625  # of residents: the first step, and the one after a change of the workload
 STEP_FADE = 0.98
 RESTART = 0.05  # a hit ratio that changes by as much is another workload
+SHIFTED = 64  # keys that change parts at one eviction, at most: when 100,000 have filled up the window it is no 50 ms
 
 
 class WTinyLfu:
@@ -35,7 +36,7 @@ class WTinyLfu:
 
     def hit(self, key: int) -> None:
         self.hits += 1
-        counts = self.frequency.young  # Frequency.count(), inline
+        counts = self.frequency.young
         counts[key] = counts.get(key, 0) + 1
         if key in self.protected:
             self.protected.move_to_end(key)
@@ -47,7 +48,8 @@ class WTinyLfu:
 
     def add(self, key: int) -> None:
         self.added += 1
-        self.frequency.count(key)
+        counts = self.frequency.young
+        counts[key] = counts.get(key, 0) + 1
         self.window[key] = None
 
     def evict(self, incoming: int) -> int:
@@ -58,22 +60,28 @@ class WTinyLfu:
             self.size(residents)
         elif residents != self.sized_for:
             self.size(residents)
-        if self.frequency.is_full(residents):
-            self.frequency.age()
-        while len(protected) > self.protected_limit:
-            probation[protected.popitem(last=False)[0]] = None
+        frequency = self.frequency
+        young, old = frequency.young, frequency.old
+        if len(young) >= KEYS * residents:
+            frequency.age()
+            young, old = frequency.young, frequency.old
+        over = len(protected) - self.protected_limit
+        if over > 0:
+            for _ in range(min(over, SHIFTED)):
+                probation[protected.popitem(last=False)[0]] = None
         # Of the window's places one is for the newcomer. What is over, after filling up or a step down, goes untried.
         over = len(window) - self.window_limit + 1
-        for _ in range(over - 1):
-            probation[window.popitem(last=False)[0]] = None
+        if over > 1:
+            for _ in range(min(over - 1, SHIFTED)):
+                probation[window.popitem(last=False)[0]] = None
         victims = probation or protected
         if over > 0:
             candidate = window.popitem(last=False)[0]
             if not victims:
                 return candidate
             victim = next(iter(victims))
-            estimate = self.frequency.estimate
-            if estimate(candidate) <= estimate(victim):
+            # Frequency.estimate() of both, inline: a quarter of what an eviction costs.
+            if young.get(candidate, 0) + 0.5 * old.get(candidate, 0) <= young.get(victim, 0) + 0.5 * old.get(victim, 0):
                 return candidate
             probation[candidate] = None
         elif not victims:

@@ -1,5 +1,8 @@
 """Each strategy evicts whom its paper says, and none ever loses count of who is there."""
 
+from collections import OrderedDict
+from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from policy.cache.references import REFERENCES
 
 from bench.cache.traces import read_trace
 from inference.policy.cache.registry import STRATEGIES, make_strategy
+from inference.policy.cache.s3fifo import SHIFTED
 from inference.policy.cache.shadow import Shadow
 
 TRACES = Path(__file__).with_name("traces")
@@ -76,6 +80,38 @@ def test_an_empty_one_has_nothing_to_evict_and_nothing_to_remove(name: str) -> N
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
+@given(asked=requests, capacity=capacities, stranger=st.integers(0, 20))
+def test_to_remove_a_stranger_fails_and_changes_nothing(
+    name: str, asked: list[int], capacity: int, stranger: int
+) -> None:
+    """A hand-over asks so who has moved."""
+    shadow, undisturbed = Shadow(make_strategy(name)), Shadow(make_strategy(name))
+    for each in (shadow, undisturbed):
+        each.replay(asked, capacity)
+    if stranger not in shadow.keys:
+        with pytest.raises(KeyError):
+            shadow.strategy.remove(stranger)
+    assert list(shadow.strategy) == list(undisturbed.strategy)
+    assert shadow.replay(asked, capacity) == undisturbed.replay(asked, capacity)
+    assert list(shadow.strategy) == list(undisturbed.strategy)
+
+
+@pytest.mark.parametrize("name", ["s3fifo", "wtinylfu"])
+def test_what_a_full_one_sorts_out_at_its_first_evictions_is_bounded(name: str) -> None:
+    """All 10,000 lie in one queue by then, and a tenth or nearly all belong into another."""
+    strategy = make_strategy(name)
+    for key in range(10_000):
+        strategy.add(key)
+    sizes = []
+    for key in range(10_000, 10_010):
+        strategy.evict(key)
+        strategy.add(key)
+        sizes.append([len(queue) for queue in vars(strategy).values() if isinstance(queue, OrderedDict)])
+    moved = [max(abs(now - then) for then, now in zip(*pair, strict=True)) for pair in pairwise(sizes)]
+    assert 0 < max(moved) <= SHIFTED + 1
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_it_remembers_no_more_than_it_should_of_what_is_gone(name: str) -> None:
     """A million different keys through a cache of 100 leave ghosts and counts of about a thousand."""
     shadow = Shadow(make_strategy(name))
@@ -88,6 +124,8 @@ def size_of(thing: object) -> int:
     """Keys in all containers, however deep."""
     if isinstance(thing, dict):
         return len(thing) + sum(size_of(value) for value in thing.values())
+    if isinstance(thing, Enum):
+        return 0
     if isinstance(thing, (list, set)):
         return len(thing) + sum(size_of(value) for value in thing)
     return sum(size_of(value) for value in vars(thing).values()) if hasattr(thing, "__dict__") else 0
