@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.cache import peers
 from bench.cache.chart import draw
 from bench.cache.curves import measure_curve
-from bench.cache.replay import replay
+from bench.cache.replay import Figures, replay
 from bench.cache.traces import TraceError, read_trace
 from bench.deployment import ROOT
 from inference.policy.cache.registry import STRATEGIES
@@ -55,7 +55,7 @@ def main() -> int:
             say(f"{work.label} is left out: {error}")
             continue
         for capacity in work.capacities:
-            figures = [replay(keys, name, capacity) for name in STRATEGIES]
+            figures = [fastest(keys, name, capacity, given.rounds) for name in STRATEGIES]
             ratios = {each.strategy: each.hit_ratio or 0.0 for each in figures}
             if given.peers:
                 found = peers.replay_peers(peers.DEFAULT, keys, capacity, (*peers.NAMES.values(), *peers.OTHERS))
@@ -74,6 +74,11 @@ def main() -> int:
             text = replace(text, "curves", curve_table(curves))
         PAGE.write_text(text)
     return 0 if rows else 1
+
+
+def fastest(keys: list[int], name: str, capacity: int, rounds: int) -> Figures:
+    """What else the machine does can only add to a time."""
+    return min((replay(keys, name, capacity) for _ in range(rounds)), key=lambda each: each.request_ns or 0.0)
 
 
 def find(folder: Path, file: str) -> Path:
@@ -138,6 +143,7 @@ def arguments() -> argparse.Namespace:
         "python -m bench.cache", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--traces", type=Path, required=True, help="folder with the files, at any depth")
+    parser.add_argument("--rounds", type=int, default=3, help="of each replay; the fastest counts")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--curves", action="store_true")
     parser.add_argument("--document", action="store_true")

@@ -11,7 +11,7 @@ All lengths are requests of the sample for each key that a shadow holds.
 from collections.abc import Sequence
 from enum import Enum
 
-LEARN = 40.0  # the first watch
+LEARN = 100.0  # the first watch: as long as evidence lasts, `adaptive.HORIZON`
 WATCH = 10.0
 REST = 30.0
 FILL = 4.0  # not counted

@@ -28,8 +28,8 @@ def test_they_learn_then_rest_fill_up_and_watch_by_turns() -> None:
 
 
 def test_they_do_not_rest_while_another_hits_more() -> None:
-    assert follow(Turns(2), 200, hits=(0, 1)) == [(Turn.WATCH, 200)]
-    assert follow(Turns(2), 200, hits=(1, 0)) != [(Turn.WATCH, 200)]
+    assert follow(Turns(2), 300, hits=(0, 1)) == [(Turn.WATCH, 300)]
+    assert follow(Turns(2), 300, hits=(1, 0)) != [(Turn.WATCH, 300)]
 
 
 @pytest.mark.parametrize("behind, turn", [(int(100 * BEHIND), Turn.REST), (int(100 * BEHIND) + 1, Turn.WATCH)])
@@ -43,7 +43,7 @@ def test_a_small_loss_in_one_watch_keeps_nobody_awake(behind: int, turn: Turn) -
 
 def test_shadows_begin_anew_after_a_rest_only() -> None:
     turns = Turns(2)
-    begun = [number for number in range(1, 1000) if turns.advance(10, 80, 0)]  # an eighth of a length each
+    begun = [number for number in range(1, 1500) if turns.advance(10, 80, 0)]  # an eighth of a length each
     assert begun == [8 * (LEARN + REST) + 1, 8 * (LEARN + 2 * REST + FILL + WATCH) + 1]
 
 
