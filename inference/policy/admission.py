@@ -22,6 +22,7 @@ RATE_BATCHES = 20.0  # arrivals are averaged over about the time of so many full
 PACKED_SHARE = 0.05  # what one batch says about how full batches get
 LEAST_SHARE = 0.05  # of the replicas that any level is believed to get, however much comes above it
 SOON_BATCHES = 100.0  # the shortest deadlines are remembered for the time of so many full batches, up to twice
+SPARE = 0.5  # of the capacity: while less than this arrives, replicas have time for a try that may come too late
 WORTH = 100.0  # rows that one more urgent row may cost: a few urgent requests don't take a level's throughput
 
 
@@ -29,7 +30,7 @@ class Admission:
     """What is known of replicas and demand. Owned by a queue; has no clock. `now_s` may go back: no time passed."""
 
     __slots__ = (
-        "arrived", "counted", "counted_at_s", "ends", "full_s", "in_order", "max_rows", "model", "packed",
+        "arrived", "counted", "counted_at_s", "ends", "full_s", "idles", "in_order", "max_rows", "model", "packed",
         "shares", "slots", "soonest_lately_s", "soonest_s", "soonest_since_s", "span_s", "trusted_until_s", "upto",
     )  # fmt: skip
 
@@ -47,6 +48,7 @@ class Admission:
         self.counted = [0.0] * LEVELS  # rows of the time before that, fading
         self.span_s = 0.0  # the time they came in, fading alike
         self.upto = [0.0] * LEVELS  # rows/s of a level and all above it
+        self.idles = True  # so little arrives that a try which may come too late costs nobody else
         self.shares = [1.0] * LEVELS  # of the replicas that the levels above leave to a level
         # The shortest time that anybody of a level gave us: in this period and the one before, and in this one.
         self.soonest_s, self.soonest_lately_s = [inf] * LEVELS, [inf] * LEVELS
@@ -101,6 +103,7 @@ class Admission:
             self.arrived[level] = 0
             above += self.counted[level] / self.span_s
             self.upto[level] = above
+        self.idles = above < SPARE * capacity
         self.counted_at_s = now_s
         if not 0.0 <= now_s - self.soonest_since_s <= SOON_BATCHES * self.full_s:
             self.soonest_s, self.soonest_lately_s = self.soonest_lately_s, [inf] * LEVELS
@@ -148,18 +151,23 @@ class Admission:
         return (until_s + rounds * self.full_s) / self.shares[level]
 
     def answer_s(self, level: int, rows_ahead: int, rows: int, now_s: float) -> tuple[float, float]:
-        """Seconds until its batch starts, and until it is answered, but for one in a thousand. Those of its level and
-        above who come until the start join its batch; others do only where it bears them."""
-        max_rows, together = self.max_rows, rows_ahead % self.max_rows + rows
-        wait_s, uncertain_s = self.wait_s(level, rows_ahead, now_s), 0.0
+        """Seconds until its batch starts, and until it is answered: but for one in a thousand, or as predicted while
+        replicas have time for a try. Those of its level and above who come until the start join its batch; others do
+        only where it bears them."""
+        together, uncertain_s = rows_ahead % self.max_rows + rows, 0.0
+        wait_s = self.wait_s(level, rows_ahead, now_s)
         if wait_s > 0.0:
             together += int(self.upto[level] * wait_s / self.slots)
+        together = max(rows, min(together, self.max_rows))
+        if self.idles:
+            return wait_s, wait_s + self.model.predict_s(together)
+        if wait_s > 0.0:
             # Errors of the batches before it are independent, so they add up by their squares; its own comes on top,
             # as a replica is only given what is within its bound.
             uncertain_s = self.model.margin * sqrt(wait_s * self.full_s)
             if level > 1 and (urgent := self.upto[level - 1] * wait_s) > 0.0:
                 uncertain_s += 3.0 * sqrt(urgent) * self.full_s / self.packed / self.slots
-        return wait_s, wait_s + uncertain_s + self.model.bound_s(max(rows, min(together, max_rows)))
+        return wait_s, wait_s + uncertain_s + self.model.bound_s(together)
 
     def rows_for(self, level: int, limit: int) -> int:
         """The most rows of a batch of `level` that leaves time for more urgent work: what of it arrives while the batch

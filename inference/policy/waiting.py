@@ -214,6 +214,8 @@ class WaitingLine(Generic[W]):
                     return self.close(works, rows, leavers, now_s)
                 left_s = work.deadline_s - now_s
                 in_time = model.rows_within(left_s) if trusted else inf
+                if in_time < wanted and not works and admission.idles and model.predict_s(wanted) <= left_s:
+                    in_time = wanted  # worth a try of its own
                 reason = self.why_not(work, rows, limit, left_s, in_time)
                 if reason is None and in_time < wanted:
                     return self.close(works, rows, leavers, now_s)

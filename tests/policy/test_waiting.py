@@ -82,6 +82,34 @@ def test_a_batch_is_cut_to_what_its_first_can_bear() -> None:
     assert not batch.leavers
 
 
+def busy_line(rows_a_batch: int) -> WaitingLine:
+    """So many rows come in the time of a full batch, for a while; batches take 5 % more or less than they should."""
+    line = line_of()
+    for step in range(1, 200):
+        line.admission.note_arrival(3, rows_a_batch, 1.0)
+        line.admission.batch_ended("x", 32, 0.074 * (1.05 if step % 2 else 0.95), step * 0.074)
+    return line
+
+
+def test_what_may_come_too_late_is_tried_only_while_there_is_time_for_it() -> None:
+    """A row takes 12 ms, and 99.9 % of the time no more than 14: a deadline of 13 ms is likely to be kept."""
+    now_s = 199 * 0.074
+    idle, busy = busy_line(2), busy_line(30)
+    assert idle.admission.model.predict_s(1) < 0.013 < idle.admission.model.bound_s(1)
+    assert idle.offer(Work(now_s + 0.013), now_s) == ()
+    assert idle.take(32, 32, now_s).rows == 1
+    assert reasons(idle.offer(Work(now_s + 0.011), now_s)) == [Reason.LATE]
+    assert reasons(busy.offer(Work(now_s + 0.013), now_s)) == [Reason.LATE]
+
+
+def test_a_try_runs_alone() -> None:
+    now_s = 199 * 0.074
+    line = busy_line(2)
+    for left_s in (0.013, 0.5, 0.5):
+        line.put(Work(now_s + left_s))
+    assert [line.take(32, 32, now_s).rows for _ in range(2)] == [1, 2]
+
+
 def test_under_overload_one_is_lost_rather_than_many() -> None:
     line = line_of()
     for step in range(1, 50):
