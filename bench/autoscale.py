@@ -189,7 +189,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cold-start-s", type=not_negative, default=30.0)
     parser.add_argument("--policy", choices=("ours", "kpa", "hpa", "static", "all"), default="all")
     parser.add_argument("--json", action="store_true", help="a line of JSON a policy")
-    parser.add_argument("--queue", choices=("fifo", "late-last"), default="fifo", help="the same for all policies")
+    parser.add_argument("--queue", choices=("late-last", "fifo"), default="late-last", help="the same for all policies")
     parser.add_argument("--initial", type=count, help="replicas at the start; by default the static fleet")
     parser.add_argument("--slots", type=count, default=4, help="of a replica")
     parser.add_argument("--wait-s", type=positive, default=1.0, help="a request that waits longer is late")

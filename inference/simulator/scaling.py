@@ -7,12 +7,13 @@ first arrival to the last: what came after is not in a trace, so nobody is charg
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from random import Random
 
 from inference.policy.autoscaling.load import Load
 from inference.simulator.clock import Simulation
 from inference.simulator.durations import Duration
-from inference.simulator.servers import ServerPool, ServerState
+from inference.simulator.servers import Server, ServerPool, ServerState
 from inference.simulator.service import FifoService
 
 Scaler = Callable[[Load, float], int]  # the load of the interval that ended, and now; answers with how many replicas
@@ -83,6 +84,7 @@ class MeteredService(FifoService):
         self.area = self.peak = self.since_s = 0.0
         self.before = (0, 0)  # arrived and answered, at the last reading
         self.served_s = 0.0
+        self.late_begun = self.late_before = 0
         super().__init__(pool, work.at_s, work.service_s)
 
     @property
@@ -104,36 +106,46 @@ class MeteredService(FifoService):
         self.served_s += self.service_s[index]
         super().done(index)
 
-    def pump(self) -> None:
+    @property
+    def in_line(self) -> int:
+        return len(self.waiting) + len(self.overdue)
+
+    def take(self) -> int:
         if not self.setting.late_last:
-            super().pump()
-            return
-        now_s = self.simulation.now_s
-        while self.waiting or self.overdue:
-            server = self.pool.free_server()
-            if server is None:
-                return
-            while self.waiting and now_s - self.at_s[self.waiting[0]] > self.setting.wait_s:
-                self.overdue.append(self.waiting.popleft())
-            index = self.waiting.popleft() if self.waiting else self.overdue.popleft()
-            self.wait_s[index] = now_s - self.at_s[index]
-            self.pool.run(server, self.service_s[index], index, self.done, self.put_back)
+            return super().take()
+        while self.waiting and self.is_late(self.waiting[0]):
+            self.overdue.append(self.waiting.popleft())
+        return self.waiting.popleft() if self.waiting else self.overdue.popleft()
+
+    def begin(self, index: int, server: Server) -> None:
+        self.late_begun += self.is_late(index)
+        super().begin(index, server)
+
+    def is_late(self, index: int) -> bool:
+        return self.simulation.now_s - self.at_s[index] > self.setting.wait_s
+
+    def count_late(self) -> int:
+        """Who became late since the last reading: those who began so, and how many more of them are in line."""
+        in_line = len(self.overdue) + sum(1 for _ in takewhile(self.is_late, self.waiting))
+        late = self.late_begun + in_line - self.late_before
+        self.late_begun, self.late_before = 0, in_line
+        return late
 
     def read(self) -> Load:
         """The load since the last reading."""
         self.move()
-        in_line = len(self.waiting) + len(self.overdue)
         ready = self.pool.count(ServerState.READY)
         first = min((line[0] for line in (self.waiting, self.overdue) if line), default=None)
-        running = self.here - in_line
+        running = self.here - self.in_line
         load = Load(
             ready=ready,
             starting=self.pool.count(ServerState.STARTING),
             concurrency=self.area / self.setting.interval_s,
             peak=self.peak,
-            waiting=in_line,
+            waiting=self.in_line,
             oldest_wait_s=0.0 if first is None else self.simulation.now_s - self.at_s[first],
             arrivals=self.arrived - self.before[0],
+            late=self.count_late(),
             finished=self.answered - self.before[1],
             service_s=self.served_s,
             busy=min(1.0, running / (ready * self.pool.slots)) if ready else None,

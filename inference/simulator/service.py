@@ -7,7 +7,7 @@ cost.
 from collections import deque
 from collections.abc import Sequence
 
-from inference.simulator.servers import ServerPool
+from inference.simulator.servers import Server, ServerPool
 
 
 class FifoService:
@@ -31,13 +31,23 @@ class FifoService:
         self.pump()
 
     def pump(self) -> None:
-        while self.waiting:
+        while self.in_line:
             server = self.pool.free_server()
             if server is None:
                 return
-            index = self.waiting.popleft()
-            self.wait_s[index] = self.simulation.now_s - self.at_s[index]
-            self.pool.run(server, self.service_s[index], index, self.done, self.put_back)
+            self.begin(self.take(), server)
+
+    @property
+    def in_line(self) -> int:
+        return len(self.waiting)
+
+    def take(self) -> int:
+        """The next of those in line."""
+        return self.waiting.popleft()
+
+    def begin(self, index: int, server: Server) -> None:
+        self.wait_s[index] = self.simulation.now_s - self.at_s[index]
+        self.pool.run(server, self.service_s[index], index, self.done, self.put_back)
 
     def done(self, index: int) -> None:
         self.answered += 1

@@ -92,6 +92,24 @@ def test_a_policy_is_told_of_the_past_only_and_all_of_it() -> None:
     assert all(load.peak >= load.concurrency - 1e-9 for load in loads)
 
 
+@pytest.mark.parametrize("late_last", [False, True])
+def test_each_late_request_is_told_of_once_when_it_becomes_late(late_last: bool) -> None:
+    work = work_of(poisson(5.0, 300.0, default_rng(3)).at_s)
+    told: list[tuple[float, int]] = []
+
+    def watch(load: Load, now_s: float) -> int:
+        told.append((now_s, load.late))
+        return 5
+
+    played = play(work, watch, setting(5, late_last=late_last))
+    assert sum(late for _, late in told) == played.late > 0
+    for now_s, _ in told:
+        overdue = sum(
+            at + 1.0 < now_s - 1e-6 and wait > 1.0 for at, wait in zip(work.at_s, played.waits_s, strict=True)
+        )
+        assert overdue == sum(late for at_s, late in told if at_s <= now_s)
+
+
 def test_turns_are_counted_in_the_worst_stretch() -> None:
     played = Played(turns_s=[10.0, 12.0, 100.0, 131.0, 160.0])
     assert played.turns_within(30.0) == 2
@@ -113,13 +131,14 @@ def test_the_same_seed_is_the_same_run() -> None:
         ("clumps", poisson(5.0, 1800.0, default_rng(13)).at_s // 3 * 3),
     ],
 )
-def test_few_wait_too_long_on_a_fleet_that_is_small_and_steady(name: str, at_s: Floats) -> None:
-    """Generated traffic of three shapes."""
+@pytest.mark.parametrize("late_last", [False, True])
+def test_few_wait_too_long_on_a_fleet_that_is_small_and_steady(name: str, at_s: Floats, late_last: bool) -> None:
+    """Generated traffic of three shapes, in a line where those who are late make way and in one where nobody does."""
     work = work_of(at_s)
-    start = setting(max(1, ceil(work.mean_load / 0.7)))
+    start = setting(max(1, ceil(work.mean_load / 0.7)), late_last=late_last)
     mine = play(work, (lambda scaler: lambda load, now_s: scaler.decide(load, now_s).replicas)(ours()), start)
     kpa = play(work, KnativePodAutoscaler(4).decide, start)
-    assert mine.late_share < 0.01
+    assert mine.late_share < (0.0075 if late_last else 0.01)  # half an hour has its luck
     assert mine.turns_within(30.0) <= 1
     assert mine.late_share < kpa.late_share
     assert mine.worker_s < 1.6 * bound_of(work, 30.0).zero_wait_s

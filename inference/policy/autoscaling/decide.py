@@ -4,11 +4,13 @@ from math import ceil, isfinite
 
 from inference.policy.autoscaling.forecast import Forecast, Pulse
 from inference.policy.autoscaling.load import Decision, Load, Rule, Step, is_sound
+from inference.policy.autoscaling.margins import Surprise
 from inference.policy.autoscaling.steady import Steady
 from inference.policy.autoscaling.targets import track_target
 from inference.spec import ScalePolicy, ScaleSignal
 
 LEVEL_HALF = 2.0, 60.0  # half-life of the level: so many cold starts, but not so short that it follows noise
+AIM = 0.9  # of the promise: what was learnt is a sample, and the next hour another
 URGENT = 1.5  # times the replicas there are: a burst that asks for so many turns the number whenever it comes
 DOWN_AFTER = 4.0, 60.0  # a replica goes when less was enough for so many cold starts, and seconds
 
@@ -16,13 +18,14 @@ DOWN_AFTER = 4.0, 60.0  # a replica goes when less was enough for so many cold s
 class Autoscaler:
     """Decides for one unit. Takes facts and time; has no clock and starts nothing."""
 
-    __slots__ = ("at_s", "forecast", "policy", "pulse", "seen_s", "steady")
+    __slots__ = ("at_s", "forecast", "policy", "pulse", "seen_s", "steady", "surprise")
 
     def __init__(self, policy: ScalePolicy):
         self.policy = policy
         self.forecast = Forecast(LEVEL_HALF[1])
         self.pulse = Pulse()
         self.steady = Steady()
+        self.surprise = Surprise()
         self.at_s: float | None = None  # of the last load
         self.seen_s: float | None = None  # when somebody was last here
 
@@ -58,6 +61,8 @@ class Autoscaler:
     def learn(self, load: Load, elapsed_s: float, now_s: float) -> None:
         self.forecast.level_half_s = max(LEVEL_HALF[0] * load.cold_start_s, LEVEL_HALF[1])
         self.forecast.observe(load, self.policy.wait_s, elapsed_s)
+        calm = not load.starting and self.forecast.strained_s <= 0.0
+        self.surprise.observe(load, self.policy.slots, self.forecast.patience(self.policy.wait_s), calm, elapsed_s)
         self.pulse.observe(load, elapsed_s)
         if load.arrivals or load.concurrency > 0.0 or load.waiting:
             self.seen_s = now_s
@@ -68,7 +73,8 @@ class Autoscaler:
         """The policy's signal."""
         if self.policy.signal is not ScaleSignal.PREDICTIVE:
             return track_target(load, self.policy)
-        slots, facts = self.forecast.slots_needed(self.policy.late_share, self.policy.wait_s)
+        share = AIM * self.policy.late_share / self.surprise.ratio
+        slots, facts = self.forecast.slots_needed(share, self.policy.wait_s)
         return Step(Rule.SIGNAL, max(1, ceil(slots / self.policy.slots - 1e-9)), facts)
 
     def add_urgent(self, steps: list[Step], load: Load) -> None:

@@ -1,10 +1,8 @@
 """How many requests will be here at once, by the time a replica that is asked for now can take work.
 
 Requests come independently of each other, so their number scatters about its level by the square root of it, more where
-they come in clumps. `Forecast` learns both from the past alone: the level as a fading mean, and the scatter as a fading
-histogram of (seen - level) / √level, where *seen* is what an arriving request met, itself included. Its (1 - share)
-quantile, put on top of the level, is what all but that share of requests meet. A normal distribution stands in for the
-scatter until there is a history.
+they come in clumps. `Forecast` learns both from the past alone: the level as a fading mean, and with `Margins` how far
+above it a fleet has to be so that no more than a share of requests are late.
 
 A request that meets n others is served within wait w if n ≤ c·(1 + w/S) for c slots and mean service S, because c·w/S
 of them are done by then. So short services need hardly a slot more than they fill, and long ones a slot each.
@@ -12,60 +10,31 @@ of them are done by then. So short services need hardly a slot more than they fi
 Where replicas are too few, those who wait pile up, and their number says how long this has lasted, not how much comes.
 Then what would be here with slots for all stands in for it: `offered`, arrivals that leave after S on average.
 
-State is a few hundred numbers, whatever the traffic. An observation costs about 5 µs, a question 10 µs.
+State is a few hundred numbers, whatever the traffic. An observation costs about 5 µs, a question 3 µs.
 """
 
-from itertools import pairwise
-from math import exp, log, sqrt
-from statistics import NormalDist
+from math import exp, sqrt
 
 from inference.policy.autoscaling.load import Load
+from inference.policy.autoscaling.margins import HALF_S, Margins
 
 SERVICE_HALF_S = 300.0  # after which what was learnt of service times counts half
-SCATTER_HALF_S = 1800.0
 MOST_HALF_S = 7200.0
-PRIOR_S = 120.0  # of history that the normal distribution counts for
-POINTS = 4  # of the arrivals of an interval, evenly between the first and the last
 LEAST_LEVEL = 0.25  # one request in four seconds of one second each: below it, √level would make anything an outlier
-BREATH = (
-    1.0  # of √level that there are slots beyond the level (square-root staffing): with fewer, a line hardly shrinks
-)
+BREATH = 1.0  # of √level beyond the level (square-root staffing): with fewer slots a line hardly shrinks
 RECENT_HALF_S = 10.0
 JUMP = 4.0  # of √level that the recent mean may be above the level
 LIKELY = 4.0  # standard deviations of Poisson traffic: half of what a clump of ten looks like
 STRAIN_SERVICES = 3.0  # after so many service times, those who waited too long are served
 LONGEST_GAP = 8.0  # half-lives: after a longer silence nothing is known any more than after this
 
-# Bins of the scatter: a tenth of √level wide up to 5 of them, then each a tenth wider than the one before.
-LOW, FINE, WIDTH, GROWTH, BINS = -5.0, 100, 0.1, 1.1, 180
-FINE_END = LOW + FINE * WIDTH
-
-
-def bin_of(scatter: float) -> int:
-    if scatter < FINE_END:
-        return max(0, int((scatter - LOW) / WIDTH))
-    return min(BINS - 1, FINE + int(log(scatter / FINE_END) / log(GROWTH)))
-
-
-def bin_top(index: int) -> float:
-    """The upper end of a bin."""
-    if index < FINE:
-        return LOW + (index + 1) * WIDTH
-    return FINE_END * GROWTH ** (index - FINE + 1)
-
-
-def normal_bins() -> list[float]:
-    normal = NormalDist()
-    below = [0.0, *(normal.cdf(bin_top(index)) for index in range(BINS))]
-    return [PRIOR_S * (upper - lower) for lower, upper in pairwise(below)]
-
 
 class Forecast:
     """Learns from one unit's `Load`s, in order. Deterministic; owned by the caller; has no clock."""
 
     __slots__ = (
-        "arrivals", "bins", "finished", "inflation", "known", "level_half_s", "level_sum", "most", "offered", "recent",
-        "service_s", "strained_s", "total",
+        "arrivals", "finished", "known", "level_half_s", "level_sum", "margins", "most", "offered", "recent",
+        "service_s", "strained_s",
     )  # fmt: skip
 
     def __init__(self, level_half_s: float = 60.0):
@@ -76,9 +45,7 @@ class Forecast:
         self.offered = self.recent = 0.0
         self.strained_s = 0.0  # for so long what is here may still be left from a backlog
         self.most = 0.0  # that was here at once, fading
-        self.bins = normal_bins()
-        self.total = PRIOR_S
-        self.inflation = 1.0  # new weights grow instead of all old ones shrinking
+        self.margins = Margins()
 
     @property
     def level(self) -> float:
@@ -108,13 +75,17 @@ class Forecast:
         if self.recent > level + JUMP * sqrt(level):  # that is not chance: the level itself has risen
             self.level_sum = self.recent * self.known
         self.most = max(self.most * 0.5 ** min(elapsed_s / MOST_HALF_S, LONGEST_GAP), load.peak - excess)
-        self.inflation *= 2.0 ** min(elapsed_s / SCATTER_HALF_S, LONGEST_GAP)
+        self.margins.fade(0.5 ** min(elapsed_s / HALF_S, LONGEST_GAP))
         if load.arrivals and self.known >= 0.5:  # before, the level itself is a guess
-            self.scatter(load, load.peak - excess, elapsed_s)
-        if self.inflation > 1e9:
-            self.bins = [weight / self.inflation for weight in self.bins]
-            self.total /= self.inflation
-            self.inflation = 1.0
+            # Seconds, not requests, so that what was learnt at a low level is not drowned by a high one.
+            weight = self.known / max(self.arrivals, 1e-9)
+            level = max(self.level, LEAST_LEVEL)
+            self.margins.observe(level, here, load.peak - excess, load.arrivals, self.patience(wait_s), weight)
+
+    def patience(self, wait_s: float) -> float:
+        """Requests a slot that are served in time: the one in it, and those whose turn comes within `wait_s`."""
+        service_s = self.service_mean_s
+        return 1.0 + wait_s / service_s if service_s > 0.0 else 1.0
 
     def backlog(self, load: Load, wait_s: float, elapsed_s: float) -> float:
         """How many are here only because replicas were too few: while requests wait too long, and until those that did
@@ -131,37 +102,17 @@ class Forecast:
             return 0.0
         return max(0.0, load.concurrency - self.offered - LIKELY * sqrt(self.offered))
 
-    def scatter(self, load: Load, peak: float, elapsed_s: float) -> None:
-        """Count what the interval's requests met. The last one met the peak at most, the first that many fewer."""
-        level = max(self.level, LEAST_LEVEL)
-        usual = max(self.arrivals / self.known * elapsed_s, 1e-9)
-        weight = self.inflation * elapsed_s * load.arrivals / usual / POINTS
-        for point in range(POINTS):
-            seen = peak - load.arrivals * (point + 0.5) / POINTS
-            self.bins[bin_of((seen - level) / sqrt(level))] += weight
-        self.total += weight * POINTS
-
-    def quantile(self, share: float) -> float:
-        """The scatter that no more than `share` of requests meet more of, in √level."""
-        left = share * self.total
-        for index in range(BINS - 1, 0, -1):
-            left -= self.bins[index]
-            if left < 0.0:
-                return bin_top(index)  # not a point within: rather a slot too many than a promise broken
-        return LOW
-
     def slots_needed(self, share: float, wait_s: float) -> tuple[float, dict[str, float | str]]:
         """Slots with which no more than `share` of requests wait longer than `wait_s`, and the figures behind it."""
         level = max(self.level, LEAST_LEVEL)
-        quantile = self.quantile(share)
-        service_s = self.service_mean_s
-        patience = 1.0 + wait_s / service_s if service_s > 0.0 else 1.0
+        margin = self.margins.least(share)
         # What a jump taught at one level says too much at another: nobody met more than the most that was ever here.
         likely = max(self.most, level + LIKELY * sqrt(level))
-        met = min(max(level + quantile * sqrt(level), 0.0), likely)
-        slots = max(met / patience, self.level + BREATH * sqrt(self.level))
+        met = min(level + margin * sqrt(level), likely)
+        slots = max(met / self.patience(wait_s), self.level + BREATH * sqrt(self.level))
         facts: dict[str, float | str] = {
-            "level": self.level, "scatter": quantile, "met": met, "service_s": service_s, "slots": slots,
+            "level": self.level, "margin": margin, "met": met, "service_s": self.service_mean_s, "slots": slots,
+            "share": share,
         }  # fmt: skip
         return slots, facts
 

@@ -17,6 +17,7 @@ class Load(Struct, frozen=True):
     waiting: int = 0  # at its end
     oldest_wait_s: float = 0.0  # of the first in line, at its end
     arrivals: int = 0
+    late: int = 0  # whose wait grew longer than the policy's `wait_s` in the interval
     finished: int = 0
     service_s: float = 0.0  # time in a slot, all finished ones together
     busy: float | None = None  # part of replica time spent in the model, 0 to 1; None: not measured
@@ -67,6 +68,7 @@ def is_sound(load: Load) -> bool:
         and load.waiting >= 0
         and 0.0 <= load.oldest_wait_s < inf
         and load.arrivals >= 0
+        and load.late >= 0
         and load.finished >= 0
         and 0.0 <= load.service_s < inf
         and 0.0 <= load.cold_start_s < inf

@@ -140,9 +140,9 @@ def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
 numbers = st.one_of(st.floats(), st.sampled_from([0.0, nan, inf, -1.0, 1e308]))
 loads = st.builds(
     Load, ready=st.integers(-1, 60), starting=st.integers(-1, 20), concurrency=numbers, peak=numbers,
-    waiting=st.integers(-1, 10_000), oldest_wait_s=numbers, arrivals=st.integers(-1, 10_000),
-    finished=st.integers(-1, 10_000), service_s=numbers, busy=st.none() | numbers, gpu=st.none() | numbers,
-    cold_start_s=numbers,
+    waiting=st.integers(-1, 10_000), late=st.integers(-1, 10_000), oldest_wait_s=numbers,
+    arrivals=st.integers(-1, 10_000), finished=st.integers(-1, 10_000), service_s=numbers, busy=st.none() | numbers,
+    gpu=st.none() | numbers, cold_start_s=numbers,
 )  # fmt: skip
 
 
