@@ -4,6 +4,7 @@
               and the time of one choice
     scaling   one decision for each of 1,000 units, as a controller asks every second
     cost      a million random batches: what the lines add up to against what was metered
+    cache     one operation of each strategy, a look-up or an insertion with its eviction, in the dearest of four sizes
 
 Times are CPU time of this process, the best of several rounds, so that neighbours on the machine count little.
 """
@@ -15,8 +16,10 @@ import time
 from collections.abc import Callable
 from random import Random
 
+from bench.cache.replay import replay
 from inference.policy.autoscaling.decide import Autoscaler
 from inference.policy.autoscaling.load import Load
+from inference.policy.cache.registry import STRATEGIES
 from inference.policy.cost import LineKind, Meter, Payer, Share, Usage, settle
 from inference.policy.routing import Facts, RoutingTable, choose_version, prepare
 from inference.spec import (
@@ -37,6 +40,7 @@ from inference.spec import (
 from inference.status import Effective
 
 SECOND_NS = 1_000_000_000
+CACHE_SIZES = (30, 250, 1_000, 4_000)  # entries
 PERCENTS = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0)
 
 Row = dict[str, str | int | float | bool]
@@ -44,7 +48,10 @@ Row = dict[str, str | int | float | bool]
 
 def main() -> int:
     given = arguments()
-    rows = [time_choices(given.rounds), share_keys(given.keys), time_scaling(given.units), add_up_cost(given.batches)]
+    rows = [
+        time_choices(given.rounds), share_keys(given.keys), time_scaling(given.units), add_up_cost(given.batches),
+        time_caches(given.requests, given.rounds),
+    ]  # fmt: skip
     for row in rows:
         print(json.dumps(row) if given.json else "  ".join(f"{name}={value}" for name, value in row.items()))
     return 0
@@ -154,6 +161,22 @@ def add_up_cost(batches: int) -> Row:
     }  # fmt: skip
 
 
+def time_caches(requests: int, rounds: int) -> Row:
+    """Popularity has a long tail, so that a third to two thirds miss; all of it counts, filling up and learning too."""
+    chance = Random(11)
+    keys = [int(min(chance.paretovariate(0.15), 1e15)) for _ in range(requests)]
+    row: Row = {"decision": "cache", "requests": requests}
+    for name in STRATEGIES:
+        dearest_ns = 0.0
+        for size in CACHE_SIZES:
+            figures = [replay(keys, name, size) for _ in range(rounds)]
+            request_ns = min(each.request_ns or 0.0 for each in figures)
+            # A miss is two operations.
+            dearest_ns = max(dearest_ns, request_ns / (2.0 - (figures[0].hit_ratio or 0.0)))
+        row[f"{name}_ns"] = round(dearest_ns)
+    return row
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m bench.decisions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -161,6 +184,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--units", type=int, default=1_000)
     parser.add_argument("--batches", type=int, default=1_000_000)
+    parser.add_argument("--requests", type=int, default=100_000, help="of each cache")
     parser.add_argument("--rounds", type=int, default=7, help="of each timing; the best counts")
     parser.add_argument("--json", action="store_true", help="a line of JSON a decision")
     return parser.parse_args()

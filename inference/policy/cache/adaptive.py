@@ -9,9 +9,10 @@ moved, the old strategy has to win back as much before it returns.
 
 It begins with ARC, which is the least wrong before anything is known: mostly above LRU, seldom far below it.
 
-Cost: a hash a request, and four shadows a sampled one, which in caches of less than 256 entries rest for most of the
-time (`turns.py`): 0.3 to 0.6 µs an operation together, and falling with the rate from 4,000 entries on. A batch is
-replayed at once, 0.2 ms. A move is spread over the operations after it (`handover.py`); no other begins meanwhile.
+Cost: a hash a request, and four shadows a sampled one: 0.3 to 0.6 µs an operation together, falling with the rate from
+4,000 entries on. In caches of 256 entries and fewer it is 0.9 µs while they learn, then they rest for most of the time
+(`turns.py`). A batch is replayed at once, 0.2 ms. A move is spread over the operations after it (`handover.py`); no
+other begins meanwhile.
 
 Limits: a cache of a hundred entries whose requests come in bursts changes its best strategy faster than so few keys can
 show. A loop just larger than the cache may fit into it in the sample, where all strategies then look alike.

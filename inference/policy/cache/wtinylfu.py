@@ -17,7 +17,7 @@ PERIOD = 10  # requests a resident, after which counts age and the window takes 
 STEP_SHARE = 0.0625  # of residents: the first step, and the one after a change of the workload
 STEP_FADE = 0.98
 RESTART = 0.05  # a hit ratio that changes by as much is another workload
-SHIFTED = 1024  # keys that change parts at one eviction, at most: 0.2 ms, when 100,000 have filled up the window
+SHIFTED = 1024  # keys that change parts at one eviction, at most: 0.5 ms, when 100,000 have filled up the window
 
 
 class WTinyLfu:
