@@ -1,10 +1,13 @@
 """Fair turns: what clients pile up is read a little in each turn of the loop, one connection after the other.
 
 Whoever sends a thousand requests in one go, or a body that takes long to unpack, waits for himself: all others are
-read, answered and accepted between two turns, which take no longer for a hundred such clients than for one.
+read, answered and accepted between two turns, which take no longer for a hundred such clients than for one. So that a
+loop that never rests keeps no other process waiting either, a worker with the answer of a good request most of all, the
+core is offered to them after each turn; where none waits, that costs less than a microsecond.
 """
 
 import asyncio
+import os
 from collections import OrderedDict
 from time import monotonic
 from typing import Protocol
@@ -28,7 +31,7 @@ class Turns:
         self.schedule()
 
     def schedule(self) -> None:
-        if self.line and not self.scheduled:
+        if not self.scheduled:
             self.scheduled = True
             asyncio.get_running_loop().call_soon(self.take)
 
@@ -41,4 +44,6 @@ class Turns:
                 self.line[reading] = None
             if monotonic() >= end_s:
                 break
-        self.schedule()
+        if self.line:
+            os.sched_yield()
+            self.schedule()
