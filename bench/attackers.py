@@ -50,13 +50,13 @@ def head(target: Target, *headers: str, method: str = "POST", path: str = "") ->
 
 
 async def read_all(sock: socket.socket, first: bytes = b"") -> bytes:
-    answer, loop = first, asyncio.get_running_loop()
+    answer, loop = bytearray(first), asyncio.get_running_loop()
     try:
         while part := await loop.sock_recv(sock, 65_536):
             answer += part
     except OSError:
         pass
-    return answer
+    return bytes(answer)
 
 
 async def send(sock: socket.socket, data: bytes) -> bool:
@@ -124,7 +124,7 @@ async def huge_head(sock: socket.socket, target: Target) -> bytes:
 
 async def many_headers(sock: socket.socket, target: Target) -> bytes:
     reading = asyncio.create_task(read_all(sock))
-    await send(sock, head(target)[:-2] + b"".join(b"X-%d: a\r\n" % number for number in range(20_000)))
+    await send(sock, head(target)[:-2] + header_lines())
     return await reading
 
 
@@ -165,6 +165,11 @@ def endless_extension(target: Target) -> bytes:
 
 
 @cache
+def header_lines() -> bytes:
+    return b"".join(b"X-%d: a\r\n" % number for number in range(20_000))
+
+
+@cache
 def bomb() -> bytes:
     return gzip.compress(b" " * BOMB_BYTES)
 
@@ -193,6 +198,7 @@ def statuses(*numbers: int) -> frozenset[int]:
 
 def attacks(head_s: float, body_s: float) -> list[Attack]:
     """With the gateway's timeouts for heads and bodies; a sweep and a lingering goodbye come on top."""
+    bomb(), header_lines()  # now: making them while good clients are timed would take their cores
     slack_s = 6.0
     head_s, body_s = head_s + slack_s, body_s + slack_s
     fast = 0.05
