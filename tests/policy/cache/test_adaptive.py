@@ -67,6 +67,21 @@ def test_a_move_keeps_every_resident() -> None:
     assert sorted(shadow.strategy) == sorted(shadow.keys)
 
 
+def test_no_other_move_begins_before_one_is_done() -> None:
+    adaptive = Adaptive()
+    shadow = Shadow(adaptive)
+    under_way = 0
+    for key in loop(6000, 60_000):
+        moves, moving = len(adaptive.moves), adaptive.hand_over is not None
+        shadow.replay([key], 5000)
+        if moving:
+            under_way += 1
+            assert len(adaptive.moves) == moves
+    assert under_way > 5000 / 8
+    assert adaptive.hand_over is None
+    assert sorted(adaptive) == sorted(shadow.keys)
+
+
 def test_it_replays_to_the_same_moves() -> None:
     first, second = Shadow(Adaptive()), Shadow(Adaptive())
     for shadow in (first, second):
