@@ -1,11 +1,8 @@
 """A unit as the gateway runs it, in virtual time: requests wait in a line, free servers take batches.
 
-The line decides who is next (the real `policy.waiting`, or a baseline of the same shape), and `policy.sharing` how many
-rows the next batch takes and whether it is too early for it; this only does, and keeps what became of each request.
-
-A gateway holds a batch for rows that run or were just answered, as their clients may be about to ask again. Nobody in a
-trace waits for an answer before asking again, but a gateway cannot know that: so batches are held here alike, and what
-a hold costs where nobody comes is in the figures.
+The line decides who is next (the real `policy.waiting`, or a baseline of the same shape), `policy.sharing` how many
+rows the next batch takes, and `policy.gathering` whether it is too early for it; this only does, and keeps what became
+of each request. Nobody in a trace waits for an answer before asking again, which gathering has to find out.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -16,7 +13,8 @@ from random import Random
 from typing import Protocol
 
 from inference.policy.admission import Admission
-from inference.policy.sharing import fading_rows, fair_rows, gather_limit_s, gather_s
+from inference.policy.gathering import Gathering
+from inference.policy.sharing import fair_rows
 from inference.policy.waiting import Batch, Leaver
 from inference.simulator.clock import Timer
 from inference.simulator.durations import Executor
@@ -91,8 +89,7 @@ class BatchService:
         self.device_s = self.late_device_s = 0.0
         self.batches = self.batched_rows = 0
         self.free_since_s: dict[int, float] = {}  # by name of a server: when it answered last
-        self.returning_rows = 0.0  # answered a moment ago, whose clients may be about to ask again
-        self.answered_s = -inf
+        self.gathering = Gathering()
         self.hold: Timer | None = None
         pool.on_free = self.pump
         self.simulation.feed(demand.at_s, self.arrive)
@@ -105,8 +102,8 @@ class BatchService:
         leavers = self.line.offer(request, now_s)
         if leavers:
             self.tell(leavers, request)
-        if self.returning_rows > 0.0 and not request.gone:
-            self.returning_rows -= request.rows
+        if not request.gone:
+            self.gathering.arrived(request.rows, now_s)
         together = index + 1 < len(demand) and demand.at_s[index + 1] <= now_s
         if not together:  # as a gateway looks once at all that came in one turn of its loop
             self.pump()
@@ -126,7 +123,7 @@ class BatchService:
             if server is None or not server.free:
                 return
             waiting, running = self.line.rows, sum(job.what.batch.rows for one in ready for job in one.jobs)
-            if (hold_s := self.hold_s(server, waiting, running)) > 0.0:
+            if (hold_s := self.hold_s(ready, waiting, running)) > 0.0:
                 if self.hold is None:
                     self.hold = self.simulation.after(max(hold_s, LEAST_HOLD_S), self.end_hold)
                 return
@@ -140,12 +137,19 @@ class BatchService:
         """The least is next: the most free slots, of equals the one that answered last, as its caches are warm."""
         return -server.free, -self.free_since_s.get(server.name, -inf)
 
-    def hold_s(self, server: Server, waiting: int, running: int) -> float:
-        """How long the gateway would hold the batch of this server back."""
-        now_s = self.simulation.now_s
-        left_s = gather_limit_s(self.admission.model.base_s) - (now_s - self.free_since_s.get(server.name, -inf))
-        coming = running + fading_rows(self.returning_rows, now_s - self.answered_s)
-        return gather_s(waiting, coming, self.admission.slots, self.admission.max_rows, left_s)
+    def hold_s(self, ready: Sequence[Server], waiting: int, running: int) -> float:
+        """How long the gateway would hold the next batch back."""
+        admission = self.admission
+        since_s = min(self.free_since_s.get(server.name, -inf) for server in ready if server.free)
+        return self.gathering.hold_s(
+            waiting,
+            running,
+            admission.slots,
+            admission.max_rows,
+            admission.model.base_s,
+            since_s,
+            self.simulation.now_s,
+        )
 
     def end_hold(self) -> None:
         self.hold = None
@@ -170,8 +174,8 @@ class BatchService:
         self.batched_rows += rows
         self.device_s += seconds
         self.late_device_s += seconds * late_rows / rows
-        self.returning_rows = rows + fading_rows(self.returning_rows, now_s - self.answered_s)
-        self.answered_s = self.free_since_s[run.server.name] = now_s
+        self.gathering.answered(rows, now_s)
+        self.free_since_s[run.server.name] = now_s
         self.admission.batch_ended(id(run.batch), rows, seconds, now_s)
 
     def lose(self, run: "Run") -> None:

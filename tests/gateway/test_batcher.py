@@ -99,6 +99,6 @@ async def test_of_idle_replicas_the_one_that_answered_well_last_is_asked() -> No
     for slot in (cold, warm):
         queue.add_slot(slot)
     warm.warm_s, cold.warm_s = 2.0, 1.0
-    assert queue.choose_slot() == (warm, 2)
+    assert queue.choose_slot(queue.free_slots()) is warm
     warm.warm_s = float("-inf")  # it has failed since
-    assert queue.choose_slot() == (cold, 2)
+    assert queue.choose_slot(queue.free_slots()) is cold

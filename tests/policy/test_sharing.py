@@ -1,16 +1,9 @@
-"""Replicas of a unit end up with equal shares, and none waits for what does not come."""
+"""Replicas of a unit end up with equal shares."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.policy.sharing import (
-    GATHER_MOST_S,
-    fading_rows,
-    fair_rows,
-    gather_limit_s,
-    gather_s,
-)
+from inference.policy.sharing import fair_rows
 
 ROWS = st.integers(1, 500)
 
@@ -46,26 +39,3 @@ def test_sixteen_clients_of_two_replicas_come_to_eight_each_from_however_uneven_
             held[place] = fair_rows(waiting, sum(held), 1, 2, 32)
             waiting -= held[place]
     assert held == [8, 8]
-
-
-@pytest.mark.parametrize("base_s, limit_s", [(0.0, 0.0), (0.0001, 0.000025), (0.004, 0.001), (1.0, GATHER_MOST_S)])
-def test_the_wait_is_a_part_of_what_a_batch_costs_whatever_its_size(base_s: float, limit_s: float) -> None:
-    assert gather_limit_s(base_s) == pytest.approx(limit_s)
-
-
-@pytest.mark.parametrize("waiting, coming, replicas, held", [
-    (1, 0, 1, False),  # a lone client
-    (1, 1, 2, False), (8, 8, 2, False), (32, 100, 2, False),  # a share, or a full batch
-    (1, 15, 2, True), (7, 8, 2, True), (1, 15, 1, True),  # most of it is still to come
-])  # fmt: skip
-def test_a_batch_is_held_back_while_its_share_is_coming(waiting: int, coming: int, replicas: int, held: bool) -> None:
-    assert (gather_s(waiting, coming, replicas, 32, left_s=0.001) > 0) is held
-    assert gather_s(waiting, coming, replicas, 32, left_s=-0.001) == 0
-
-
-@given(st.floats(-100, 1000), st.floats(0, 1))
-def test_rows_that_were_to_return_are_forgotten_within_the_longest_wait(rows: float, age_s: float) -> None:
-    left = fading_rows(rows, age_s)
-    assert 0 <= left <= max(0.0, rows)
-    assert left == 0 or age_s < GATHER_MOST_S
-    assert fading_rows(8, 0.0) == 8
