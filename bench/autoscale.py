@@ -2,9 +2,9 @@
 
 A replica has 4 slots. A request is in one for 0.2 s and 20 ms a token that it answers with; where prompts are long
 (mooncake) also 0.05 ms a token of its prompt. It is late when it waited longer than 1 s, and makes way from then on for
-those who are not (`--queue fifo`: nobody makes way). Replicas cost from the moment they are asked for. Costs are told as a
-multiple of the least that a fleet costs on which nobody ever waits, whose owner knows the future and whose replicas start
-in no time (`inference/simulator/scaling_bound.py`).
+those who are not (`--queue fifo`: nobody makes way). Replicas cost from the moment they are asked for. Costs are told
+as a multiple of the least that a fleet costs on which nobody ever waits, whose owner knows the future and whose
+replicas start in no time (`inference/simulator/scaling_bound.py`).
 
     python -m bench.autoscale --trace FILE --format azure_llm|mooncake --cold-start-s 30 --policy all --json
     python -m bench.autoscale --trace FILE --format mooncake --chart autoscaling.svg
