@@ -30,7 +30,7 @@ from inference.spec import Document, ModelSpec, QueuePolicy, Traffic, Version, W
 MODEL = "w1"
 EPOCH = "bench"
 STOP_S = 30.0
-QUEUE = QueuePolicy(max_requests=4096)  # all the clients of a bench may wait; the default refuses the 513th
+QUEUE = QueuePolicy(max_requests=4096)  # all the clients of a bench may wait, however many they are
 
 
 @dataclass

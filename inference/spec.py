@@ -94,7 +94,7 @@ class BatchPolicy(Document, frozen=True):
 
 
 class QueuePolicy(Document, frozen=True):
-    max_requests: Positive = 512
+    max_requests: Positive = 2048  # so that a thousand clients who each keep a connection all find a place
     timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
 
 
