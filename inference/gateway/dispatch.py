@@ -12,7 +12,6 @@ from inference.gateway.quarantine import Quarantine
 from inference.gateway.replica import Replica
 from inference.gateway.telemetry import Telemetry
 from inference.log import get_log
-from inference.policy.polling import Polling
 from inference.policy.units import check_units, unit_signature, unit_stages
 from inference.spec import StageKind, Unit, Version
 from inference.status import Endpoint, Endpoints, ReplicaState
@@ -39,7 +38,7 @@ class Dispatcher:
         self.loop = loop
         self.tls = tls
         self.quarantine = Quarantine()
-        self.polling = LoopPolling(loop, Polling(poll_s))
+        self.polling = LoopPolling(loop, poll_s)
         self.queues: dict[str, dict[QueueKey, UnitQueue]] = {}
         self.replicas: dict[str, dict[str, Replica]] = {}  # pool → replica id → replica
 

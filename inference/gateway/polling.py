@@ -8,20 +8,32 @@ from inference.policy.polling import Polling
 
 
 class LoopPolling:
-    """`stir()` whenever a batch leaves or its answers have been handed out: more is about to come then."""
+    """Told of each batch that leaves and of each that was answered: something is about to come after either.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, polling: Polling):
+    After a batch has left, its answer; after answers, the next requests of those clients. The one may be as far off as
+    the model is slow and the other at hand, so each is learnt for itself.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, longest_s: float):
         self.loop = loop
-        self.polling = polling
-        self.stirred_s = float("-inf")
+        self.after_batch = Polling(longest_s)
+        self.after_answers = Polling(longest_s)
+        self.waiting = self.after_batch  # whose wait began last
+        self.since_s = float("-inf")
         self.until_s = 0.0
         self.looking = False
 
-    def stir(self) -> None:
+    def batch_left(self) -> None:
+        self.wait(self.after_batch)
+
+    def answers_left(self) -> None:
+        self.wait(self.after_answers)
+
+    def wait(self, polling: Polling) -> None:
         now_s = monotonic()
-        self.polling.ended(now_s - self.stirred_s)
-        self.stirred_s = now_s
-        self.until_s = now_s + self.polling.patience_s
+        self.waiting.ended(now_s - self.since_s)
+        self.waiting, self.since_s = polling, now_s
+        self.until_s = now_s + polling.patience_s
         if not self.looking and self.until_s > now_s:
             self.looking = True
             self.loop.call_soon(self.look)

@@ -118,7 +118,7 @@ class Replica:
         self.credits -= 1
         self.in_flight[number] = Batch(works, rows, now_s, not self.in_flight)
         self.in_flight_rows += rows
-        self.polling.stir()
+        self.polling.batch_left()
         if self.link is not None:  # always so: credits end with the link
             joined = self.queue.form.fixed or same_form(works)
             self.link.send(*(pack_joined(number, works, rows, now_s) if joined else pack_apart(number, works, now_s)))
@@ -176,7 +176,7 @@ class Replica:
         self.queue.batch_took(batch.rows, now_s - batch.sent_s if batch.first else worker_s, now_s)
         self.queue.refill()
         self.settle(batch, result, outputs)
-        self.polling.stir()
+        self.polling.answers_left()
         self.free_since_s = monotonic()  # for the clients, who know only now
         if self.queue.has_work:
             self.queue.pump_soon()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from inference.gateway.polling import LoopPolling
-from inference.policy.polling import Polling
 
 Count = Callable[[], int]
 
@@ -26,9 +25,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Count:
 
 @pytest.mark.asyncio
 async def test_it_looks_after_many_short_waits_and_then_sleeps(looks: Count) -> None:
-    polling = LoopPolling(asyncio.get_running_loop(), Polling(0.01))
+    polling = LoopPolling(asyncio.get_running_loop(), 0.01)
     for _ in range(60):
-        polling.stir()
+        polling.batch_left()
     while polling.looking:
         await asyncio.sleep(0)
     seen = looks()
@@ -38,10 +37,22 @@ async def test_it_looks_after_many_short_waits_and_then_sleeps(looks: Count) -> 
 
 
 @pytest.mark.asyncio
+async def test_a_slow_model_with_quick_clients_is_slept_through_and_they_are_looked_for() -> None:
+    polling = LoopPolling(asyncio.get_running_loop(), 0.002)
+    for _ in range(30):
+        polling.batch_left()
+        await asyncio.sleep(0.003)
+        polling.answers_left()
+    assert polling.after_batch.patience_s == 0.0
+    assert polling.after_answers.patience_s == 0.002
+
+
+@pytest.mark.asyncio
 async def test_it_never_looks_where_it_is_left_out(looks: Count) -> None:
-    polling = LoopPolling(asyncio.get_running_loop(), Polling(0.0))
+    polling = LoopPolling(asyncio.get_running_loop(), 0.0)
     for _ in range(60):
-        polling.stir()
+        polling.batch_left()
+        polling.answers_left()
     await asyncio.sleep(0.005)
     assert looks() == 0
     assert not polling.looking
