@@ -1,7 +1,7 @@
 """The queue of one unit of one version: bounded, late-binding, deadline-aware.
 
 Work waits here until a replica has a free slot. All that arrives in one turn of the event loop is looked at once, at
-its end, so that it travels as one frame; there is no timer while nothing waits. `policy.batching` decides the rest.
+its end, so that it travels as one frame; there is no timer while nothing waits. The policies decide the rest.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from inference.policy.batching import (
     worth_second_slot,
 )  # fmt: skip
 from inference.policy.gathering import Gathering
-from inference.policy.sharing import fair_rows
+from inference.policy.sharing import ArrivalRate, fair_rows, sustaining_rows
 from inference.protocol.messages import Tensor
 from inference.spec import Unit
 
@@ -55,7 +55,7 @@ class UnitQueue:
         self.model = LatencyModel()
         self.last_slot_s = float("-inf")  # when a replica was last linked, lost or announced
         self.observed_s = float("-inf")  # when a batch was last answered
-        self.gathering = Gathering()
+        self.gathering, self.rate, self.arrived_rows = Gathering(), ArrivalRate(), 0
         self.pump_due = self.wanted = False
         self.hold_timer: asyncio.TimerHandle | None = None
         self.form = form
@@ -89,6 +89,7 @@ class UnitQueue:
             waiting.append(work)
         self.waiting_count += 1
         self.waiting_rows += rows
+        self.arrived_rows += rows
         self.gathering.arrived(rows, now_s)
         if deadline_s < self.deadlines.earliest_s:
             self.deadlines.add(deadline_s)
@@ -200,7 +201,9 @@ class UnitQueue:
             if (hold_s := self.hold_s(free, running, most, now_s)) > 0:
                 self.hold(hold_s)
                 break
-            share = fair_rows(self.waiting_rows, running, len(free), len(self.slots), most)
+            rate = self.rate.read(self.arrived_rows, now_s)
+            enough = sustaining_rows(rate, self.model.base_s, self.model.row_s, len(self.slots), most)
+            share = fair_rows(self.waiting_rows, running, len(free), len(self.slots), most, enough)
             works, rows = self.take(share, most, now_s)
             if works:
                 self.dispatch(slot, works, rows, now_s)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from inference.policy.admission import Admission
 from inference.policy.gathering import Gathering
-from inference.policy.sharing import fair_rows
+from inference.policy.sharing import ArrivalRate, fair_rows, sustaining_rows
 from inference.policy.waiting import Batch, Leaver
 from inference.simulator.clock import Timer
 from inference.simulator.durations import Executor
@@ -90,6 +90,8 @@ class BatchService:
         self.batches = self.batched_rows = 0
         self.free_since_s: dict[int, float] = {}  # by name of a server: when it answered last
         self.gathering = Gathering()
+        self.rate = ArrivalRate()
+        self.arrived_rows = 0
         self.hold: Timer | None = None
         pool.on_free = self.pump
         self.simulation.feed(demand.at_s, self.arrive)
@@ -104,6 +106,7 @@ class BatchService:
             self.tell(leavers, request)
         if not request.gone:
             self.gathering.arrived(request.rows, now_s)
+            self.arrived_rows += request.rows
         together = index + 1 < len(demand) and demand.at_s[index + 1] <= now_s
         if not together:  # as a gateway looks once at all that came in one turn of its loop
             self.pump()
@@ -128,7 +131,8 @@ class BatchService:
                     self.hold = self.simulation.after(max(hold_s, LEAST_HOLD_S), self.end_hold)
                 return
             free = sum(one.free for one in ready)
-            batch = self.line.take(fair_rows(waiting, running, free, slots, most), most, self.simulation.now_s)
+            share = fair_rows(waiting, running, free, slots, most, self.enough())
+            batch = self.line.take(share, most, self.simulation.now_s)
             self.tell(batch.leavers)
             if batch.works:
                 self.start(server, batch)
@@ -150,6 +154,11 @@ class BatchService:
             since_s,
             self.simulation.now_s,
         )
+
+    def enough(self) -> int:
+        admission, rate = self.admission, self.rate.read(self.arrived_rows, self.simulation.now_s)
+        model = admission.model
+        return sustaining_rows(rate, model.base_s, model.row_s, admission.slots, admission.max_rows)
 
     def end_hold(self) -> None:
         self.hold = None
