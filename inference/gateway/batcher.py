@@ -246,10 +246,7 @@ class UnitQueue:
         return free
 
     def choose_slot(self, free: list[Slot]) -> Slot:
-        """The less laden of two, or the one that answered last.
-
-        Its weights are still in the caches: MiniLM with one client gives 9 % more answers.
-        """
+        """The less laden of two, or the one that answered last: its weights are in the caches (MiniLM: 9 % faster)."""
         if len(free) == 1:
             return free[0]
         one, other = random.sample(free, 2)
