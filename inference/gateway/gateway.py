@@ -20,6 +20,7 @@ from inference.gateway.server import HttpServer
 from inference.gateway.statistics import Statistics
 from inference.gateway.tables import Tables
 from inference.gateway.telemetry import Telemetry
+from inference.heap import fill_gaps
 from inference.log import get_log
 from inference.status import GatewayStatus, TelemetrySecond
 from inference.sync.feed import Feed
@@ -36,12 +37,14 @@ SERIES_A_TURN = 100  # closed in one turn of the loop: about a millisecond
 GC_THRESHOLDS = (20_000, 20, 50)  # a request makes no cycles; look for them seldom
 
 
-def calm_collector() -> None:
-    """Leave what stays out of every later collection."""
+def calm_collector() -> list[object]:
+    """Leave what stays out of every later collection, and let what comes lie together while the result is kept."""
     gc.collect()
+    filler = fill_gaps()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
+    return filler
 
 
 async def keep_running(name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -102,6 +105,7 @@ class Gateway:
         self.grpc = make_grpc(self.dataplane, self.statistics, self.repository, config, certificate)
         self.reporter = Reporter(config.redis_url)
         self.tasks: list[asyncio.Task[None]] = []
+        self.filler: list[object] = []
 
     async def start(self, host: str, port: int, reuse_port: bool = False) -> int:
         """Load the last good documents, link, listen; returns the port of HTTP. Raises OSError when one is taken."""
@@ -115,7 +119,7 @@ class Gateway:
         port = await self.http.listen(host, port, reuse_port)
         if self.grpc is not None:
             await self.grpc.listen(host, self.config.grpc_port, reuse_port)
-        calm_collector()
+        self.filler = calm_collector()
         return port
 
     async def wait_for_links(self) -> None:
