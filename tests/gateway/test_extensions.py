@@ -51,7 +51,7 @@ def test_the_configuration_is_what_is_so(shared: Any) -> None:
     assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}]
     assert config["output"] == [{"name": "y", "data_type": "TYPE_FP32", "dims": [4]}]
     assert config["instance_group"] == [{"name": "main", "kind": "KIND_CPU", "count": 1}]
-    assert config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] == 512
+    assert config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] == 2048
     assert shared.call("GET", "/v2/models/golden/config")[1]["input"][-1]["data_type"] == "TYPE_STRING"
     assert len(shared.call("GET", "/v2/models/chain/versions/1/config")[1]["instance_group"]) == 3
     assert shared.call("GET", "/v2/models/none/config")[0] == 404
