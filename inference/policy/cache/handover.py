@@ -4,8 +4,8 @@ What is new, and what is asked for, belongs to the new strategy from then on. Of
 in the order in which they would have left; who has to leave meanwhile is the next in that order. When the old strategy
 has none left, its ghosts and counts go as well, `RELEASED` an operation, for Python frees them one by one.
 
-So of N residents all have moved after N / `MOVED` hits and insertions at most. Until then each of these costs about
-10 µs more, then, until all is released, 5 µs; purges and evictions move nobody. What a dictionary takes to grow comes
+So of N residents all have moved after N / `MOVED` hits and insertions at most. Until then each of these costs up to
+15 µs more, then, until all is released, 5 µs; purges and evictions move nobody. What a dictionary takes to grow comes
 on top, as it does in any cache that fills up: some 10 ms once, at 100,000 entries.
 """
 
