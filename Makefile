@@ -6,12 +6,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_LOCKS := base grpc worker optimize demo
 LOCKS = $(foreach name,$(1),-r requirements/$(name).txt)
 
-.PHONY: run test check format bench bench-peers bench-latency shots proto clean
+.PHONY: run test explore check format bench bench-peers bench-latency shots proto clean
 run: $(VENV)/.run ## the whole product with demo models; flags go in ARGS="--port 9000 …"
 	@exec $(BIN)/python manage.py up $(ARGS)
 
 test: $(VENV)/.dev ## every test; browser tests skip, saying so, where Chromium is missing
 	$(BIN)/python -m pytest $(ARGS)
+
+explore: $(VENV)/.dev ## the property tests with examples that nobody has seen yet; what it finds becomes a test
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -m hypothesis $(ARGS)
 
 check: $(VENV)/.dev ## what CI runs: lint (templates too), format, types, import contracts, missing migrations
 	$(BIN)/ruff check .

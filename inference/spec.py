@@ -113,9 +113,9 @@ class ScalePolicy(Document, frozen=True):
     min_replicas: Annotated[int, Meta(ge=0)] = 1
     max_replicas: Positive = 1
     signal: ScaleSignal = ScaleSignal.FIXED
-    target: Annotated[float, Meta(gt=0, le=1)] = 0.7
+    target: Annotated[float, Meta(ge=0.01, le=1)] = 0.7
     slots: Positive = 1  # requests that one replica serves at once
-    wait_s: Annotated[float, Meta(gt=0)] = 1.0  # that a request may wait for a slot
+    wait_s: Annotated[float, Meta(gt=0, le=86_400)] = 1.0  # that a request may wait for a slot
     late_share: Annotated[float, Meta(gt=0, lt=1)] = 0.005  # of requests, that may wait longer
     spare_replicas: Annotated[int, Meta(ge=0)] = 0  # kept besides what is needed, to lose without notice
     down_after_s: Annotated[float, Meta(ge=0)] | None = None  # None: four cold starts

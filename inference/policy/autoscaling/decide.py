@@ -12,6 +12,7 @@ from inference.spec import ScalePolicy, ScaleSignal
 LEVEL_HALF = 2.0, 60.0  # half-life of the level: so many cold starts, but not so short that it follows noise
 AIM = 0.9  # of the promise: what was learnt is a sample, and the next hour another
 URGENT = 1.5  # times the replicas there are: a burst that asks for so many turns the number whenever it comes
+SOON_S = 1e-3  # after which another load says nothing: a rate over so short a time is no rate
 DOWN_AFTER = 4.0, 60.0  # a replica goes when less was enough for so many cold starts, and seconds
 
 
@@ -32,13 +33,14 @@ class Autoscaler:
     def decide(self, load: Load, now_s: float) -> Decision:
         """The number of replicas from now on. To be asked every second or so, with the load since the last time.
 
-        Where a reading is no number or negative, or the clock stands still or goes back, all stays as it is: a wrong
-        fleet is dearer than an old one. After a longer silence than it can bridge the forecast starts anew.
+        Where a reading is no number, negative or beyond any (`LARGEST`), or the clock stands still or goes back, all
+        stays as it is: a wrong fleet is dearer than an old one. After a longer silence than it can bridge the forecast
+        starts anew.
         """
         if not is_sound(load) or not isfinite(now_s):
             return self.bound(load, [Step(Rule.UNKNOWN, load.replicas, {"reading": "not a sound number"})])
         elapsed_s = 1.0 if self.at_s is None else now_s - self.at_s
-        if elapsed_s <= 0.0:
+        if elapsed_s < SOON_S:
             return self.bound(load, [Step(Rule.UNKNOWN, load.replicas, {"clock_s": elapsed_s})])
         self.at_s = now_s
         if self.policy.signal is ScaleSignal.FIXED:

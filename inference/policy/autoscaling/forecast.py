@@ -26,6 +26,7 @@ RECENT_HALF_S = 10.0
 JUMP = 4.0  # of √level that the recent mean may be above the level
 LIKELY = 4.0  # standard deviations of Poisson traffic: half of what a clump of ten looks like
 STRAIN_SERVICES = 3.0  # after so many service times, those who waited too long are served
+SHORTEST_S = 1e-6  # by which anything is divided: shorter times are rounding
 LONGEST_GAP = 8.0  # half-lives: after a longer silence nothing is known any more than after this
 
 
@@ -85,7 +86,7 @@ class Forecast:
     def patience(self, wait_s: float) -> float:
         """Requests a slot that are served in time: the one in it, and those whose turn comes within `wait_s`."""
         service_s = self.service_mean_s
-        return 1.0 + wait_s / service_s if service_s > 0.0 else 1.0
+        return 1.0 + wait_s / max(service_s, SHORTEST_S) if service_s > 0.0 else 1.0
 
     def backlog(self, load: Load, wait_s: float, elapsed_s: float) -> float:
         """How many are here only because replicas were too few: while requests wait too long, and until those that did
@@ -138,4 +139,4 @@ class Pulse:
         """
         if not self.known or service_s <= 0.0 or clear_s <= 0.0:
             return load.concurrency
-        return self.rate_sum / self.known * service_s + load.waiting * service_s / clear_s
+        return self.rate_sum / self.known * service_s + load.waiting * service_s / max(clear_s, SHORTEST_S)

@@ -137,7 +137,20 @@ def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
         assert (decision.replicas, rules(decision)) == (5, [Rule.UNKNOWN])
 
 
-numbers = st.one_of(st.floats(), st.sampled_from([0.0, nan, inf, -1.0, 1e308]))
+@pytest.mark.parametrize("signal", ScaleSignal)
+def test_readings_at_the_ends_of_what_a_float_can_hold_ask_for_no_infinity(signal: ScaleSignal) -> None:
+    """What CI once found: figures that are sound one by one, and infinite when one is divided by another."""
+    scaler = Autoscaler(policy(signal))
+    for now_s, small, large in [(1.0, 5e-324, 1e12), (2.0, 1e12, 5e-324), (2.0 + 1e-9, 1.0, 1.0), (3.0, 1e308, 1e308)]:
+        decision = scaler.decide(
+            load(0, large, 10_000, starting=1, waiting=9000, oldest_wait_s=large, service_s=small, cold_start_s=small),
+            now_s,
+        )
+        assert 1 <= decision.replicas <= 50
+    assert rules(decision) == [Rule.UNKNOWN]
+
+
+numbers = st.one_of(st.floats(), st.floats(0, 1e12), st.sampled_from([0.0, nan, inf, -1.0, 1e308, 1e12, 5e-324, 1e-9]))
 loads = st.builds(
     Load, ready=st.integers(-1, 60), starting=st.integers(-1, 20), concurrency=numbers, peak=numbers,
     waiting=st.integers(-1, 10_000), late=st.integers(-1, 10_000), oldest_wait_s=numbers,
@@ -148,7 +161,7 @@ loads = st.builds(
 
 @given(
     signal=st.sampled_from(ScaleSignal), least=st.integers(0, 3), most=st.integers(1, 40),
-    steps=st.lists(st.tuples(loads, st.one_of(st.floats(0, 1e6), st.sampled_from([nan, -5.0]))), max_size=12),
+    steps=st.lists(st.tuples(loads, st.one_of(st.floats(0, 1e6), st.sampled_from([nan, -5.0, 1e300]))), max_size=12),
 )  # fmt: skip
 @settings(max_examples=150, deadline=None)
 def test_whatever_it_reads_the_answer_is_within_bounds_explained_and_the_same_again(
