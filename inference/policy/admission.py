@@ -21,6 +21,7 @@ LEVELS = PRIORITY_LEVELS + 1  # 1 … 5; there is no level 0
 RATE_BATCHES = 20.0  # arrivals are averaged over about the time of so many full batches
 PACKED_SHARE = 0.05  # what one batch says about how full batches get
 LEAST_SHARE = 0.05  # of the replicas that any level is believed to get, however much comes above it
+SHORTEST_S = 1e-6  # over which demand is counted: over less a rate is a quotient of rounding errors
 SOON_BATCHES = 100.0  # the shortest deadlines are remembered for the time of so many full batches, up to twice
 SPARE = 0.5  # of the capacity: while less than this arrives, replicas have time for a try that may come too late
 WORTH = 100.0  # rows that one more urgent row may cost: a few urgent requests don't take a level's throughput
@@ -92,7 +93,7 @@ class Admission:
         if self.counted_at_s == -inf or now_s < self.counted_at_s:
             self.counted_at_s = now_s
         elapsed_s = now_s - self.counted_at_s
-        if elapsed_s < self.full_s or elapsed_s <= 0.0:
+        if elapsed_s < max(self.full_s, SHORTEST_S):
             return
         memory = max(0.0, 1.0 - elapsed_s / (RATE_BATCHES * self.full_s)) if self.full_s > 0.0 else 0.0
         self.span_s = self.span_s * memory + elapsed_s

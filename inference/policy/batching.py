@@ -20,6 +20,7 @@ SURPRISES, LEAST_SURPRISE = 3, 0.2  # in a row, each off by more than the margin
 SURE = 3.3  # standard deviations that 99.9 % of batches stay below, where their times are about normal
 GUESSED_ERROR, GUESSED_BATCHES = 0.06, 4.0  # what is taken for its error, as if seen so often, until more is seen
 WIDEST = 1.0  # of a margin: a model that is off by more than all of its prediction is of no use for refusing
+LONGEST_S = 86_400.0  # of a batch: a longer time is a clock that jumped, and would outweigh all the others
 
 
 def level_of(priority: int) -> int:
@@ -50,8 +51,8 @@ class LatencyModel:
         self.surprises = 0  # in a row: above the line positive, below it negative
 
     def observe(self, rows: int, seconds: float) -> None:
-        """A batch took so long. One of no rows, or of a time that is negative or no number, is not believed."""
-        if rows < 1 or not 0.0 <= seconds < inf:
+        """A batch took so long. One of no rows, or of a time that is no number from 0 to LONGEST_S, is not believed."""
+        if rows < 1 or not 0.0 <= seconds <= LONGEST_S:
             return
         memory = self.note_surprise(seconds, self.base_s + self.row_s * rows)
         self.weight = self.weight * memory + 1.0
@@ -64,7 +65,7 @@ class LatencyModel:
         # With one batch size only, its mean is all that is known; a slope under zero is noise.
         slope = (self.rows_seconds / self.weight - mean_rows * mean_s) / spread if spread > 1e-9 else 0.0
         self.row_s = max(0.0, min(slope, mean_s / mean_rows))
-        self.base_s = mean_s - self.row_s * mean_rows
+        self.base_s = max(0.0, mean_s - self.row_s * mean_rows)  # rounding may leave a hair less than nothing
         fitted_s = self.base_s + self.row_s * rows
         error = seconds / fitted_s - 1.0 if fitted_s > 0.0 else 0.0
         self.judged = self.judged * MEMORY + 1.0
@@ -95,11 +96,12 @@ class LatencyModel:
         return (self.base_s + self.row_s * rows) * (1.0 + self.margin)
 
     def rows_within(self, left_s: float) -> float:
-        """The most rows whose bound is within `left_s`; 0 where even one comes too late, infinity where all do."""
+        """The most rows whose bound is within `left_s`; 0 where even one comes too late, or `left_s` is no number;
+        infinity where all do."""
         spare_s = left_s / (1.0 + self.margin) - self.base_s
-        if spare_s < self.row_s:
+        if not spare_s >= self.row_s:
             return 0
-        return spare_s // self.row_s if self.row_s > 0.0 else inf
+        return spare_s // self.row_s if self.row_s > 0.0 and spare_s < inf else inf
 
     def mean_s(self) -> float:
         return self.seconds / self.weight if self.weight else 0.0

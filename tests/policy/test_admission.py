@@ -167,6 +167,19 @@ def test_a_short_batch_costs_what_could_have_been_served_meanwhile() -> None:
     assert busy.net_rows(4) < 0 < 0.5 + busy.net_rows(32)
 
 
+def test_what_arrives_while_the_clock_hardly_moves_is_no_rate() -> None:
+    admission = Admission(LatencyModel(), 32)
+    admission.slots = 1
+    for now_s in (0.0, 5e-324):
+        admission.note_arrival(1, 100, inf)
+        admission.batch_ended("of no time", 1, 0.0, now_s)
+    assert admission.demand == 0.0
+    admission.batch_ended("of one second", 1, 1.0, 1.0)
+    admission.batch_started("at work", 1, 1.0)
+    assert admission.demand == 200.0
+    assert admission.answer_s(1, 0, 1, 1.0)[1] < inf
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 1e4), st.integers(0, 40), st.floats(0, 10) | st.just(float("nan"))), max_size=30),
     st.integers(0, 4),

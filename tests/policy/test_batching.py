@@ -1,3 +1,5 @@
+from math import inf, nan
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,7 +110,14 @@ def test_rows_within_a_time_are_those_whose_bound_is(pairs: list[tuple[int, floa
         assert model.bound_s(1) > left_s * 0.999999 - 1e-9
 
 
-@pytest.mark.parametrize("rows, seconds", [(0, 1.0), (-3, 1.0), (4, -1.0), (4, float("nan")), (4, float("inf"))])
+@pytest.mark.parametrize("left_s, rows", [(inf, inf), (1e300, inf), (-inf, 0), (nan, 0)])
+def test_however_much_time_there_is_the_rows_are_a_number(left_s: float, rows: float) -> None:
+    model = taught((1, 0.012), (8, 0.026), (32, 0.074))
+    assert model.rows_within(left_s) == rows or 1e300 < model.rows_within(left_s) < rows
+    assert rows_in_time(model, 32, left_s) == (32 if rows else 0)
+
+
+@pytest.mark.parametrize("rows, seconds", [(0, 1.0), (-3, 1.0), (4, -1.0), (4, nan), (4, inf), (4, 1.7e308), (4, 1e5)])
 def test_what_cannot_be_is_not_believed(rows: int, seconds: float) -> None:
     model = LatencyModel()
     model.observe(rows, seconds)
