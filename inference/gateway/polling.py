@@ -31,7 +31,8 @@ class LoopPolling:
 
     def wait(self, polling: Polling) -> None:
         now_s = monotonic()
-        self.waiting.ended(now_s - self.since_s)
+        if polling is not self.waiting:  # between batches that leave in one turn, to several replicas, is no wait
+            self.waiting.ended(now_s - self.since_s)
         self.waiting, self.since_s = polling, now_s
         self.until_s = now_s + polling.patience_s
         if not self.looking and self.until_s > now_s:

@@ -38,12 +38,14 @@ class Turns:
     def take(self) -> None:
         self.scheduled = False
         end_s = monotonic() + TURN_S
-        while self.line:
-            reading, _ = self.line.popitem(last=False)
-            if reading.take_turn():
-                self.line[reading] = None
-            if monotonic() >= end_s:
-                break
-        if self.line:
-            os.sched_yield()
-            self.schedule()
+        try:
+            while self.line:
+                reading, _ = self.line.popitem(last=False)
+                if reading.take_turn():
+                    self.line[reading] = None
+                if monotonic() >= end_s:
+                    break
+        finally:  # whatever breaks for one, the others have their turn
+            if self.line:
+                os.sched_yield()
+                self.schedule()

@@ -183,3 +183,22 @@ def test_others_have_their_turn_between_two_pieces() -> None:
     uvloop.run(run())
     assert [one for one in done if one == "a"] == ["a"] * 3
     assert all(pair != ("a", "a") for pair in pairwise(done))
+
+
+class Broken:
+    def take_turn(self) -> bool:
+        raise MemoryError
+
+
+def test_what_breaks_in_one_turn_takes_no_other_with_it() -> None:
+    done: list[str] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: done.append("broke"))
+        line = Turns()
+        line.join(Broken())
+        line.join(Pile("a", 2, done))
+        await until(lambda: not line.line)
+
+    uvloop.run(run())
+    assert done == ["broke", "a", "a"]

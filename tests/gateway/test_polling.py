@@ -28,6 +28,7 @@ async def test_it_looks_after_many_short_waits_and_then_sleeps(looks: Count) -> 
     polling = LoopPolling(asyncio.get_running_loop(), 0.01)
     for _ in range(60):
         polling.batch_left()
+        polling.answers_left()
     while polling.looking:
         await asyncio.sleep(0)
     seen = looks()
@@ -45,6 +46,21 @@ async def test_a_slow_model_with_quick_clients_is_slept_through_and_they_are_loo
         polling.answers_left()
     assert polling.after_batch.patience_s == 0.0
     assert polling.after_answers.patience_s == 0.002
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+async def test_batches_that_leave_in_one_turn_are_no_short_waits(looks: Count, replicas: int) -> None:
+    polling = LoopPolling(asyncio.get_running_loop(), 0.0005)
+    for _ in range(20):
+        for _ in range(replicas):
+            polling.batch_left()
+        await asyncio.sleep(0.001)
+        for _ in range(replicas):
+            polling.answers_left()
+        await asyncio.sleep(0.001)
+    assert polling.after_batch.patience_s == polling.after_answers.patience_s == 0.0
+    assert looks() == 0
 
 
 @pytest.mark.asyncio
