@@ -17,7 +17,7 @@ import msgspec
 from inference import lifeline
 from inference.config import Config
 from inference.gateway.report import ProcessReport, merge, retire
-from inference.gateway.report_line import MAX_LINE_BYTES, ChildLine, Down, Up
+from inference.gateway.report_line import ASK_S, MAX_LINE_BYTES, ChildLine, Down, Up
 from inference.log import get_log
 
 log = get_log()
@@ -25,7 +25,6 @@ log = get_log()
 RESTART_FIRST_S = 0.2
 RESTART_LAST_S = 5.0
 STEADY_S = 10.0
-ASK_S = 1.0
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -59,12 +58,12 @@ class Children:
         living = [line.last for line in self.lines.values() if line.last is not None]
         return merge([*living, *self.retired])
 
-    async def answer(self, asker: ChildLine) -> None:
+    async def answer(self, asker: ChildLine, question: int) -> None:
         """Send the sum, once all others have reported anew. One that hangs is counted as it last was."""
         others = [line.fresh() for line in self.lines.values() if line is not asker]
         if others:
             await asyncio.wait(others, timeout=ASK_S)
-        asker.send(Down(self.report()))
+        asker.send(Down(self.report(), question))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep all children running until asked to stop; then let them drain."""
@@ -116,7 +115,7 @@ class Children:
                 up = msgspec.json.decode(raw, type=Up)
                 line.take(up)
                 if up.ask:
-                    task = asyncio.create_task(self.answer(line))
+                    task = asyncio.create_task(self.answer(line, up.ask))
                     self.answers.add(task)
                     task.add_done_callback(self.answers.discard)
         except (OSError, ValueError) as error:  # ValueError: a line too long, or no report

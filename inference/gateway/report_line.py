@@ -18,28 +18,31 @@ from inference.gateway.report import ProcessReport
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 PERIOD_S = 1.0
-PATIENCE_S = 2.0
+ASK_S = 5.0  # a child that is silent for longer hangs; a machine with too much to do lets one wait for a second or two
+PATIENCE_S = 2 * ASK_S + 1.0  # who asks while a question is on its way waits for its answer, and for that of the next
 MAX_OPEN = 64
 
 
 class Up(Struct):
     report: ProcessReport
-    ask: bool = False  # for the sum
+    ask: int = 0  # for the sum: the number of this question
     answers: int = 0  # the number of the question that this report answers
 
 
 class Down(Struct):
     sum: ProcessReport | None = None  # without one: report now
-    number: int = 0  # of that question
+    number: int = 0  # of the question that this is, or that the sum answers
 
 
 class ReportLine:
     """A child's end."""
 
-    def __init__(self, fd: int, report: Callable[[], ProcessReport]):
+    def __init__(self, fd: int, report: Callable[[], ProcessReport], patience_s: float = PATIENCE_S):
         self.sock = socket.socket(fileno=fd)
         self.report = report
+        self.patience_s = patience_s
         self.writer: asyncio.StreamWriter | None = None
+        self.questions = 0
         self.asked: asyncio.Future[ProcessReport] | None = None  # on its way
         self.next: asyncio.Future[ProcessReport] | None = None  # sent when that has come
 
@@ -52,7 +55,7 @@ class ReportLine:
                 down = msgspec.json.decode(line, type=Down)
                 if down.sum is None:
                     self.send(answers=down.number)
-                elif self.asked is not None:
+                elif self.asked is not None and down.number == self.questions:  # not the late answer to an older one
                     asked, self.asked = self.asked, None
                     if not asked.done():
                         asked.set_result(down.sum)
@@ -65,19 +68,20 @@ class ReportLine:
             self.send()
             await asyncio.sleep(PERIOD_S)
 
-    def send(self, ask: bool = False, answers: int = 0) -> None:
+    def send(self, ask: int = 0, answers: int = 0) -> None:
         if self.writer is None or self.writer.transport.get_write_buffer_size() > MAX_LINE_BYTES:
             return
         self.writer.write(msgspec.json.encode(Up(self.report(), ask, answers)) + b"\n")
 
     async def sum(self) -> ProcessReport:
-        """All processes together, none of them older than this call. Raises NotReady while the parent is silent."""
+        """All processes together, none of them older than this call but those that hang. Raises NotReady while the
+        parent is silent."""
         if self.next is None:
             self.next = asyncio.get_running_loop().create_future()
         wanted = self.next
         self.ask()
         try:
-            return await asyncio.wait_for(asyncio.shield(wanted), PATIENCE_S)
+            return await asyncio.wait_for(asyncio.shield(wanted), self.patience_s)
         except TimeoutError:
             self.asked = None  # the next who asks tries again
             raise NotReady("The processes of this gateway did not report in time; try again.") from None
@@ -86,7 +90,8 @@ class ReportLine:
         """One question is on its way at most; who comes meanwhile shares the one after it."""
         if self.asked is None and self.next is not None:
             self.asked, self.next = self.next, None
-            self.send(ask=True)
+            self.questions += 1
+            self.send(ask=self.questions)
 
     async def close(self) -> None:
         """The last report, and time for it to be read."""
