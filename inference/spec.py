@@ -197,7 +197,7 @@ class RolloutPlan(Document, frozen=True):
     canary: Positive
     steps: tuple[Step, ...]
     guards: tuple[Guard, ...] = ()
-    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    alpha: Annotated[float, Meta(ge=1e-12, le=0.5)] = 0.01  # chance of a rollback without a reason
     approvals: Annotated[int, Meta(ge=0)] = 0  # people, other than the one who runs it, who must agree first
     approved_by: tuple[str, ...] = ()
     max_exposed: Positive | None = None  # requests the canary may answer before the evidence is in

@@ -16,6 +16,7 @@ from inference.policy.canary.wealth import Wealth, equal_shares
 
 OVER = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # odds against the limit's, for rolling back
 UNDER = (0.7, 0.4, 0.15, 0.02)  # for promoting
+LEAST_LIMIT = 1e-9  # a limit, and what it leaves to 1: nearer to either a bet rounds to a certainty
 
 
 @lru_cache(maxsize=256)
@@ -52,8 +53,13 @@ class AbsoluteTest(Struct, tag=True):
         self.bad += other.bad
 
 
+def can_bet(limit: float) -> bool:
+    """Whether a limit on a share leaves something to bet on: not 0, not 1, nothing next to them, not NaN."""
+    return LEAST_LIMIT <= limit <= 1.0 - LEAST_LIMIT
+
+
 def absolute_test(limit: float, odds: tuple[float, ...] = OVER) -> AbsoluteTest:
-    """A test that has seen nothing. Raises ValueError unless 0 < limit < 1: else there is nothing to bet on."""
-    if not 0.0 < limit < 1.0:
-        raise ValueError(f"A limit on a share lies between 0 and 1, both excluded; got {limit}. 5 % is 0.05.")
+    """A test that has seen nothing. Raises ValueError for a limit that `can_bet` refuses."""
+    if not can_bet(limit):
+        raise ValueError(f"A limit on a share lies between 0 and 1, not next to either; got {limit}. 5 % is 0.05.")
     return AbsoluteTest(limit, odds, Wealth(list(equal_shares(len(odds)))))

@@ -94,13 +94,19 @@ def ratio_interval(canary: int, control: int, weight: float, alpha: float = 0.05
     best = canary / (canary + control)
 
     def inside(theta: float) -> bool:
+        if control and theta >= 1.0:  # rounded up: then the control would never fail
+            return False
         fit = (canary * math.log(theta) if canary else 0.0) + (control * math.log1p(-theta) if control else 0.0)
         return mixture - fit < -math.log(alpha)
 
     low = boundary(inside, best, 0.0) if canary else 0.0
     high = boundary(inside, best, 1.0) if control else 1.0
     odds = weight / (1.0 - weight)
-    return low / (1.0 - low) / odds, high / (1.0 - high) / odds if high < 1.0 else math.inf
+    return odds_of(low) / odds, odds_of(high) / odds
+
+
+def odds_of(theta: float) -> float:
+    return theta / (1.0 - theta) if theta < 1.0 else math.inf
 
 
 def boundary(inside: Callable[[float], bool], within: float, outside: float) -> float:

@@ -13,7 +13,7 @@ import math
 
 from msgspec import Struct
 
-from inference.policy.canary.absolute import OVER, gains_of
+from inference.policy.canary.absolute import OVER, can_bet, gains_of
 from inference.policy.canary.wealth import equal_shares, log_sum_exp
 
 
@@ -50,9 +50,9 @@ def softplus(value: float) -> float:
 def detector(limit: float, watch_units: int, alpha: float = 0.01, odds: tuple[float, ...] = OVER) -> Detector:
     """A detector whose chance of a false alarm within `watch_units` is at most `alpha`.
 
-    Raises ValueError unless 0 < limit < 1, watch_units ≥ 1 and 0 < alpha < 1.
+    Raises ValueError for a limit that `can_bet` refuses, and unless watch_units ≥ 1 and 0 < alpha < 1.
     """
-    if not 0.0 < limit < 1.0 or watch_units < 1 or not 0.0 < alpha < 1.0:
+    if not can_bet(limit) or watch_units < 1 or not 0.0 < alpha < 1.0:
         raise ValueError(
             f"A detector needs a limit and an alpha between 0 and 1 and at least one unit to watch; "
             f"got limit {limit}, alpha {alpha}, watch_units {watch_units}."

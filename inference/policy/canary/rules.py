@@ -15,6 +15,7 @@ from enum import Enum
 
 from msgspec import Struct
 
+from inference.policy.canary.absolute import can_bet
 from inference.spec import Assignment, Guard
 
 
@@ -39,6 +40,8 @@ PARTS = {
 # What ADVANCE must exclude, as a multiple of what is tolerated. Invalid outputs are too rare to wait for.
 EXCLUDED = {Metric.ERROR_RATE: 2.0, Metric.LATENCY: 1.25}
 DEFAULT_QUANTILE = 0.95
+LEAST_RATIO, MOST_RATIO = 1e-6, 1e6  # that may be tolerated; beyond, products of ratios and weights lose their digits
+LEAST_ALPHA, MOST_ALPHA = 1e-12, 0.5  # as in `spec.RolloutPlan`: shares of less may vanish, more is a coin toss
 
 
 class Rule(Struct, frozen=True):
@@ -74,9 +77,10 @@ class Rules(Struct, frozen=True):
 def make_rules(
     guards: Sequence[Guard], alpha: float = 0.01, assignment: Assignment = Assignment.REQUEST, beta: float = 0.05
 ) -> Rules:
-    """The rules of a plan's guards. Raises ValueError for a metric or a limit that cannot be, or a guard twice."""
-    if not 0.0 < alpha < 1.0 or not 0.0 < beta < 1.0:
-        raise ValueError(f"alpha and beta are chances between 0 and 1; got {alpha} and {beta}.")
+    """The rules of a plan's guards. Raises ValueError for a chance, a metric or a limit that cannot be, or a guard
+    twice."""
+    if not all(LEAST_ALPHA <= chance <= MOST_ALPHA for chance in (alpha, beta)):
+        raise ValueError(f"alpha and beta are chances from {LEAST_ALPHA:g} to {MOST_ALPHA:g}; got {alpha} and {beta}.")
     metrics = [metric_of(guard) for guard in guards]
     total = sum(PARTS[metric] for metric in metrics)
     rules = tuple(rule_of(guard, metric, PARTS[metric] / total) for guard, metric in zip(guards, metrics, strict=True))
@@ -112,5 +116,12 @@ def rule_of(guard: Guard, metric: Metric, share: float) -> Rule:
         )
     if metric is Metric.SLO_ERROR_RATE and limit >= 100.0:
         raise ValueError(f"Guard slo_error_rate: a limit of {limit:g} percent can never be exceeded. Lower it.")
+    if metric in RATIOS and not LEAST_RATIO <= limit <= MOST_RATIO:
+        raise ValueError(
+            f"Guard {metric.value}: a tolerated ratio is from {LEAST_RATIO:g} to {MOST_RATIO:g}; got {limit}."
+        )
     excluded = limit * EXCLUDED[metric] if metric in EXCLUDED else None
-    return Rule(metric, limit, share, quantile, excluded)
+    rule = Rule(metric, limit, share, quantile, excluded)
+    if metric not in RATIOS and not can_bet(rule.bad_share):
+        raise ValueError(f"Guard {rule.name}: a share of {rule.bad_share:g} is too near to none or all to tell.")
+    return rule

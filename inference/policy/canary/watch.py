@@ -42,7 +42,9 @@ class Watch(Struct):
 
 def evidence_of(guard: str, watched: Detector) -> Evidence:
     """A detector's level is N/alpha, so its "p-value" is the chance of a false alarm within the whole watch."""
-    p_value = min(1.0, watched.watch_units / math.expm1(watched.log_peak)) if watched.log_peak > 0.0 else 1.0
+    # N / (exp(peak) - 1), of which nothing overflows: some 210 failures in a row are more than exp() can say.
+    peak = watched.log_peak
+    p_value = min(1.0, watched.watch_units * math.exp(-peak) / -math.expm1(-peak)) if peak > 0.0 else 1.0
     return Evidence(guard, watched.log_e, watched.log_peak, watched.log_level, p_value, watched.units, 0)
 
 

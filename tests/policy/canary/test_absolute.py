@@ -44,7 +44,7 @@ def test_parts_merge_to_the_whole():
         merged.merge(absolute_test(0.2))
 
 
-@pytest.mark.parametrize("limit", [0.0, 1.0, -1.0, 5.0, math.nan])
+@pytest.mark.parametrize("limit", [0.0, 5e-324, 1e-17, math.nextafter(1.0, 0.0), 1.0, -1.0, 5.0, math.nan])
 def test_a_limit_that_leaves_nothing_to_bet_on_is_refused(limit: float):
     with pytest.raises(ValueError, match="between 0 and 1"):
         absolute_test(limit)

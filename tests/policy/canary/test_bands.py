@@ -68,6 +68,16 @@ def test_a_ratio_that_nothing_is_known_of(canary: int, control: int, weight: flo
     assert ratio_interval(canary, control, weight) == (0.0, math.inf)
 
 
+@pytest.mark.parametrize(
+    "canary, control, weight, alpha",
+    [(10**8, 1, 0.5, 0.05), (10**17, 1, 0.5, 0.05), (1, 10**18, 0.5, 0.05), (5, 1, 0.5, 1e-30), (1, 1, 5e-324, 0.05)],
+)
+def test_an_interval_that_a_float_cannot_hold_ends_at_infinity(canary: int, control: int, weight: float, alpha: float):
+    low, high = ratio_interval(canary, control, weight, alpha)
+    assert 0.0 < low <= high
+    assert high >= canary / control or high == pytest.approx(canary / control)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0, math.nan])
 def test_alpha_is_a_chance(alpha: float):
     with pytest.raises(ValueError, match="alpha"):

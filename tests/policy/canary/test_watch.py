@@ -41,6 +41,16 @@ def test_without_latencies_failures_are_watched():
     assert watch.slow is None
 
 
+def test_however_many_fail_before_anybody_looks_the_verdict_is_a_rollback():
+    watch = begin_watch(0.001, None, 10_000)
+    for _ in range(1000):
+        watch.observe(True)
+    verdict = watch.verdict()
+    assert verdict.kind is Kind.ROLL_BACK
+    assert 0.0 <= verdict.evidence[0].p_value < 1e-100
+    assert explain(verdict).startswith("Roll back: error_rate")
+
+
 @pytest.mark.parametrize("latency_s", [None, math.nan, -1.0])
 def test_a_latency_that_is_none_is_not_evidence(latency_s: float | None):
     watch = begin_watch(0.01, THRESHOLDS, 100)
