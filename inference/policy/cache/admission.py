@@ -30,7 +30,7 @@ def refuse(size_bytes: int, cost_s: float, max_bytes: int, rule: Admission) -> s
         return f"{size_bytes} bytes are more than the whole cache, {max_bytes}"
     if size_bytes > max_bytes * rule.max_share:
         return f"{size_bytes} bytes are more than the {rule.max_share:.1%} of the cache that one answer may take"
-    if cost_s < rule.min_cost_s:
+    if not cost_s >= rule.min_cost_s:  # nor what is no number
         return f"computing it takes {cost_s:.6f} s, and less than {rule.min_cost_s:.6f} s is not worth storing"
     if cost_s * MIB < rule.min_cost_s_per_mib * size_bytes:
         return (

@@ -23,6 +23,8 @@ class Sieve:
 
     def evict(self, incoming: int) -> int:
         visited = self.visited
+        if not self.ahead:  # all that was ahead has been removed
+            self.ahead, self.spared = self.spared, self.ahead
         while True:
             key = self.ahead.popitem(last=False)[0]
             spare = key in visited

@@ -11,6 +11,7 @@ RULE = Admission(max_share=0.25, min_cost_s=0.001, min_cost_s_per_mib=0.01)
     (2 * MIB, 0.02, ""),  # just what a MiB has to save
     (2 * MIB, 0.019, "0.010000 s is the least"),
     (MIB, 0.0009, "less than 0.001000 s is not worth storing"),
+    (MIB, float("nan"), "computing it takes nan s"),
     (5 * MIB, 9.0, "more than the 25.0% of the cache"),
     (17 * MIB, 9.0, "more than the whole cache"),
 ])  # fmt: skip

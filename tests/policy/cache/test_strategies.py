@@ -71,6 +71,16 @@ def test_residents_are_those_added_less_those_gone(name: str, steps: list[tuple[
         assert sorted(strategy) == sorted(there)
 
 
+def test_sieve_begins_again_with_the_spared_where_all_that_was_ahead_was_removed() -> None:
+    sieve = make_strategy("sieve")
+    for key in (1, 2, 3):
+        sieve.add(key)
+    sieve.hit(1)
+    assert sieve.evict(4) == 2  # the hand has spared 1; 3 is ahead
+    sieve.remove(3)
+    assert sieve.evict(4) == 1
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_an_empty_one_has_nothing_to_evict_and_nothing_to_remove(name: str) -> None:
     with pytest.raises(KeyError):
