@@ -1,5 +1,5 @@
-"""The queues that ours is compared with. All form greedy batches of what waits, as ours does; they differ in the order,
-in who is turned away, and in whether anybody is dropped before a replica works for nothing.
+"""The queues that ours is compared with. How many rows a batch takes, and when, is decided for all of them as for ours;
+they differ in the order, in who is turned away, and in whether anybody is dropped before a replica works for nothing.
 
     fifo           no bound, no order but arrival: what a plain queue does
     fifo-bounded   512 places, and who has expired is dropped: a dynamic batcher with a queue size and a timeout

@@ -48,7 +48,7 @@ MOVES = 32  # remembered
 class Move(Struct, frozen=True):
     """One change of strategy, and why."""
 
-    sampled: int  # requests of the sample so far
+    sampled: int  # requests of the sample that shadows have seen so far
     before: str
     after: str
     lead: float  # hits of the sample that staying had cost, faded

@@ -80,7 +80,7 @@ class WTinyLfu:
             if not victims:
                 return candidate
             victim = next(iter(victims))
-            # Frequency.estimate() of both, inline: a quarter of what an eviction costs.
+            # The older generation counts half. Inline, for two calls would be a quarter of what an eviction costs.
             if young.get(candidate, 0) + 0.5 * old.get(candidate, 0) <= young.get(victim, 0) + 0.5 * old.get(victim, 0):
                 return candidate
             probation[candidate] = None
