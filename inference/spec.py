@@ -19,7 +19,9 @@ from inference.errors import BadDocument
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Percent = Annotated[float, Meta(ge=0, le=100)]
-Positive = Annotated[int, Meta(ge=1)]
+# Beyond 2**53 the doubles of Lua and JavaScript round whole numbers, and far beyond it they fit into no float at all.
+Positive = Annotated[int, Meta(ge=1, lt=2**53)]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 Scalar = str | int | float | bool | None
@@ -67,7 +69,7 @@ class Signature(Document, frozen=True):
 class ArtifactFile(Document, frozen=True):
     path: str  # relative, forward slashes, no ..
     sha256: Digest
-    size_bytes: Annotated[int, Meta(ge=0)]
+    size_bytes: Count
 
 
 class Artifact(Document, frozen=True):
@@ -110,14 +112,14 @@ class ScaleSignal(str, Enum):
 
 
 class ScalePolicy(Document, frozen=True):
-    min_replicas: Annotated[int, Meta(ge=0)] = 1
+    min_replicas: Count = 1
     max_replicas: Positive = 1
     signal: ScaleSignal = ScaleSignal.FIXED
     target: Annotated[float, Meta(ge=0.01, le=1)] = 0.7
     slots: Positive = 1  # requests that one replica serves at once
-    wait_s: Annotated[float, Meta(gt=0, le=86_400)] = 1.0  # that a request may wait for a slot
+    wait_s: Annotated[float, Meta(ge=1e-6, le=86_400)] = 1.0  # that a request may wait for a slot
     late_share: Annotated[float, Meta(gt=0, lt=1)] = 0.005  # of requests, that may wait longer
-    spare_replicas: Annotated[int, Meta(ge=0)] = 0  # kept besides what is needed, to lose without notice
+    spare_replicas: Count = 0  # kept besides what is needed, to lose without notice
     down_after_s: Annotated[float, Meta(ge=0)] | None = None  # None: four cold starts
     idle_s: Annotated[float, Meta(ge=0)] = 300.0  # without a request before the last replica goes, if min_replicas is 0
 
@@ -128,7 +130,7 @@ class Unit(Document, frozen=True):
     name: Name
     stages: tuple[Name, ...]
     device: DeviceKind = DeviceKind.ANY
-    threads: Annotated[int, Meta(ge=0)] = 0  # 0: the node's cores shared among its CPU replicas
+    threads: Count = 0  # 0: the node's cores shared among its CPU replicas
     batch: BatchPolicy = BatchPolicy()
     queue: QueuePolicy = QueuePolicy()
     scale: ScalePolicy = ScalePolicy()
@@ -198,10 +200,10 @@ class RolloutPlan(Document, frozen=True):
     steps: tuple[Step, ...]
     guards: tuple[Guard, ...] = ()
     alpha: Annotated[float, Meta(ge=1e-12, le=0.5)] = 0.01  # chance of a rollback without a reason
-    approvals: Annotated[int, Meta(ge=0)] = 0  # people, other than the one who runs it, who must agree first
+    approvals: Count = 0  # people, other than the one who runs it, who must agree first
     approved_by: tuple[str, ...] = ()
     max_exposed: Positive | None = None  # requests the canary may answer before the evidence is in
-    max_losses: Annotated[int, Meta(ge=0)] = 2  # times it may lose its last ready replica under traffic
+    max_losses: Count = 2  # times it may lose its last ready replica under traffic
     warm_s: Annotated[float, Meta(gt=0)] = 1800.0  # to become ready
     watch_s: Annotated[float, Meta(ge=0)] = 600.0  # after promotion, with stable kept ready
     deadline_s: Annotated[float, Meta(gt=0)] = 14 * 86400.0  # for all steps, pauses included
@@ -222,8 +224,8 @@ class Freeze(Document, frozen=True):
 class CachePolicy(Document, frozen=True):
     enabled: bool = False
     strategy: str = "adaptive"
-    max_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
-    max_entries: Annotated[int, Meta(ge=0)] = 100_000
+    max_bytes: Count = 64 * 1024 * 1024
+    max_entries: Count = 100_000
     ttl_s: Annotated[float, Meta(gt=0)] = 600.0
 
 
@@ -235,7 +237,7 @@ class Slo(Document, frozen=True):
 class ModelSpec(Document, frozen=True):
     name: Name
     epoch: str
-    generation: Annotated[int, Meta(ge=0)]
+    generation: Count
     versions: tuple[Version, ...] = ()  # live ones: to be loaded and addressable
     aliases: dict[str, int] = {}
     traffic: Traffic = Traffic()
@@ -262,26 +264,26 @@ class KeysSpec(Document, frozen=True):
     """All valid keys in one document: a revoked key is simply gone."""
 
     epoch: str
-    generation: Annotated[int, Meta(ge=0)]
+    generation: Count
     keys: tuple[ApiKey, ...] = ()
 
 
 class PoolSpec(Document, frozen=True):
     name: Name
     epoch: str
-    generation: Annotated[int, Meta(ge=0)]
+    generation: Count
     driver: str = "local"
     devices: tuple[str, ...] = ("cpu",)  # cpu | cuda:0 …
     max_workers: Positive = 8
-    spares: Annotated[int, Meta(ge=0)] = 1  # warm processes with torch imported, not yet a replica
+    spares: Count = 1  # warm processes with torch imported, not yet a replica
     deleted: bool = False
 
 
 class PriceSpec(Document, frozen=True):
     name: Name  # a device kind, such as cpu or h100
     epoch: str
-    generation: Annotated[int, Meta(ge=0)]
-    nano_usd_per_hour: Annotated[int, Meta(ge=0)] = 0
+    generation: Count
+    nano_usd_per_hour: Count = 0
     deleted: bool = False
 
 
@@ -299,7 +301,7 @@ class Intent(Document, frozen=True):
 
     rollout: str
     epoch: str
-    generation: Annotated[int, Meta(ge=0)]
+    generation: Count
     action: IntentAction
     by: str
     reason: str = ""
@@ -311,8 +313,8 @@ class Hint(Document, frozen=True):
 
     model: Name
     epoch: str  # of the spec
-    generation: Annotated[int, Meta(ge=0)]  # numbers the wishes about this model
-    spec_generation: Annotated[int, Meta(ge=0)]  # of the spec it is about
+    generation: Count  # numbers the wishes about this model
+    spec_generation: Count  # of the spec it is about
     loaded: bool
     by: str  # id of the key
 

@@ -5,13 +5,8 @@ a lower fence is refused). Worker and gateway status, and telemetry, are reports
 """
 
 from enum import Enum
-from typing import Annotated
 
-from msgspec import Meta
-
-from inference.spec import Digest, Document, Name, Percent, RolloutPlan, Weight
-
-Count = Annotated[int, Meta(ge=0)]
+from inference.spec import Count, Digest, Document, Name, Percent, RolloutPlan, Weight
 
 
 class ReplicaState(str, Enum):

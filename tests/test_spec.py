@@ -3,7 +3,7 @@
 import pytest
 
 from inference.errors import BadDocument
-from inference.spec import KeysSpec, ModelSpec, decode, encode
+from inference.spec import KeysSpec, ModelSpec, ScalePolicy, decode, encode
 
 
 def test_a_document_comes_back_as_it_was_written() -> None:
@@ -27,6 +27,14 @@ def test_a_document_comes_back_as_it_was_written() -> None:
 def test_what_is_not_such_a_document_is_refused_with_the_reason(raw: bytes, why: str) -> None:
     with pytest.raises(BadDocument, match=rf"not a valid ModelSpec: .*{why}"):
         decode(raw, ModelSpec)
+
+
+@pytest.mark.parametrize("number", ["9007199254740992", "1" + "0" * 400])
+@pytest.mark.parametrize("field", ["slots", "min_replicas"])
+def test_whole_numbers_are_those_that_every_reader_holds_exactly(field: str, number: str) -> None:
+    assert decode(f'{{"{field}": 9007199254740991}}', ScalePolicy) == ScalePolicy(**{field: 2**53 - 1})
+    with pytest.raises(BadDocument, match=field):
+        decode(f'{{"{field}": {number}}}', ScalePolicy)
 
 
 def test_nesting_beyond_the_stack_is_refused_like_any_other_fault() -> None:
