@@ -4,9 +4,9 @@
 
 Simulated time, deterministic by seed. A line per load and queue (`ours`, `fifo`, `fifo-bounded`, `fifo-tuned`, `edf`):
 the part of a clairvoyant upper bound that was answered in time, the device time spent on answers that came too late,
-and what became of the others. Then three scenarios: urgent work under a flood of low priority, servers that become
-slow for a while, and modest callers beside a greedy one. At last what a decision costs. `docs/overload.md` says how to
-read them.
+and what became of the others. Then four scenarios: urgent work under a flood of low priority, servers that become
+slow for a while, modest callers beside a greedy one, and short bursts, which are generated. At last what a decision
+costs. `docs/overload.md` says how to read them.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from bench.queueing.scenarios import Setting
 from inference.policy.admission import Admission
 from inference.policy.batching import LatencyModel
 from inference.policy.waiting import WaitingLine
-from inference.simulator.batch_service import Request
+from inference.simulator.batch_service import Demand, Request
 from inference.simulator.clairvoyant import most_in_time
 from inference.simulator.durations import Executor
 from inference.simulator.traces import FORMATS, BadTrace, read_trace
@@ -29,6 +29,7 @@ from inference.simulator.traffic import Traffic
 
 EXCERPT = Path(__file__).parent / "traces/azure_llm_2023_conv.csv"
 FLOOD, SLOW_LOAD = 3.0, 1.5  # times the capacity, in the scenarios
+BURSTS = ((3.0, 0.1), (3.0, 1.0), (13.0, 0.1), (13.0, 1.0))  # times the capacity, and seconds on average
 Row = dict[str, float | int | str | None]
 
 
@@ -91,10 +92,7 @@ def measure(
     for load in loads:
         demand = scenarios.demand_at(trace, load, setting)
         bound = setting.bound(demand)
-        best: Row = {}
-        if exact:
-            deadlines = [at_s + setting.timeout_s for at_s in demand.at_s]
-            best["optimum"] = most_in_time(demand.at_s, deadlines, setting.executor, setting.max_rows)
+        best = optimum(demand, setting) if exact else {}
         for name in names:
             figures = scenarios.overload(name, demand, bound, setting)
             against_one = round(figures["goodput_of_capacity"] / at_capacity[name], 4) if at_capacity[name] else None
@@ -109,8 +107,20 @@ def measure(
     for name in names:
         figures = scenarios.callers(name, trace, setting)
         yield {"scenario": "callers", "trace": title, "load": FLOOD, "policy": name} | figures
+    for times, burst_s in BURSTS:
+        demand = scenarios.burst_demand(times, burst_s, setting)
+        bound = setting.bound(demand)
+        best = optimum(demand, setting) if exact else {}
+        for name in names:
+            named = {"scenario": "bursts", "load": times, "burst_s": burst_s, "policy": name}
+            yield named | scenarios.overload(name, demand, bound, setting) | best
     if "ours" in names:
         yield {"scenario": "cost", "policy": "ours", "us_per_request": round(cost_us(setting), 2)}
+
+
+def optimum(demand: Demand, setting: Setting) -> Row:
+    deadlines = [at_s + setting.timeout_s for at_s in demand.at_s]
+    return {"optimum": most_in_time(demand.at_s, deadlines, setting.executor, setting.max_rows)}
 
 
 def cost_us(setting: Setting, requests: int = 100_000) -> float:

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from numpy.random import default_rng
 
 from bench.queueing.lines import make_line
 from inference.policy.admission import Admission
@@ -21,11 +22,12 @@ from inference.simulator.clairvoyant import goodput_bound
 from inference.simulator.clock import Simulation
 from inference.simulator.durations import Constant, Executor
 from inference.simulator.servers import ServerPool
-from inference.simulator.traffic import Ints, Traffic
+from inference.simulator.traffic import Ints, Traffic, bursts
 
 TOP, LOW = 1, 5  # levels of priority
 URGENT_LOAD = 0.3  # of capacity, in the scenario of priorities
 HEAVY, LIGHT, LIGHT_CALLERS = 2.5, 0.1, 5  # of capacity, in the scenario of callers
+CALM_LOAD, CALM_BURSTS = 0.3, 10.0  # of capacity between bursts, and how many bursts long that is on average
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ def rows_of(trace: Traffic, most: int) -> Ints:
     """1 … `most`, in proportion to the tokens made; a request of the mean has a third of the most."""
     mean = max(1.0, float(np.mean(trace.output_tokens)))
     return np.clip(np.ceil(trace.output_tokens / mean * most / 3.0), 1, most).astype(np.int64)
+
+
+def burst_demand(times: float, burst_s: float, setting: Setting) -> Demand:
+    """Generated: bursts at so many times the capacity, `burst_s` long on average, and little between them."""
+    rates = CALM_LOAD * setting.capacity, times * setting.capacity
+    traffic = bursts(*rates, setting.seconds, default_rng(setting.seed), CALM_BURSTS * burst_s, burst_s)
+    count = len(traffic)
+    return Demand(traffic.at_s.tolist(), [setting.timeout_s] * count, [3] * count, [1] * count, [0] * count)
 
 
 def together(*demands: Demand) -> Demand:
@@ -128,7 +138,7 @@ def goodput(name: str, demand: Demand, setting: Setting) -> float:
 
 
 def of_capacity(rows: int, demand: Demand, setting: Setting) -> float:
-    span_s = demand.at_s[-1] or setting.seconds  # one clump has no length
+    span_s = max(demand.at_s, default=0.0) or setting.seconds  # one clump has no length
     return round(rows / span_s / setting.capacity, 4)
 
 

@@ -37,9 +37,11 @@ def test_ours_is_near_the_bound_where_a_plain_queue_collapses(trace: str, format
     assert by_key["overload", 3.0, "fifo"]["goodput_ratio"] < 0.2
     assert by_key["priorities", 3.0, "ours"]["top_in_time"] >= 0.99
     assert by_key["callers", 3.0, "ours"]["least_of_light_in_time"] >= 0.95
+    bursts = {row["policy"]: row["goodput_ratio"] for row in rows if row.get("burst_s") == 0.1}
+    assert bursts["fifo"] < bursts["ours"] <= 1.0
     assert by_key["cost", None, "ours"]["us_per_request"] > 0
     for row in rows:
-        if row["scenario"] == "overload":
+        if row["scenario"] in ("overload", "bursts"):
             assert row["in_time"] + row["refused"] + row["dropped"] + row["late"] == row["requests"]
     lines = ElementTree.fromstring(chart.read_text()).iter("{http://www.w3.org/2000/svg}polyline")
     assert len(list(lines)) == 6
@@ -48,7 +50,7 @@ def test_ours_is_near_the_bound_where_a_plain_queue_collapses(trace: str, format
 def test_the_table_and_the_exact_optimum():
     done = run("--policy", "ours", "--servers", "1", "--exact", "--load", "1.5", "--seconds", "1")
     assert done.returncode == 0, done.stderr
-    assert {"overload", "priorities", "slowdown", "callers", "cost"} <= set(done.stdout.splitlines())
+    assert {"overload", "priorities", "slowdown", "callers", "bursts", "cost"} <= set(done.stdout.splitlines())
     head, values = done.stdout.splitlines()[1:3]
     figures = dict(zip(head.split(), values.split(), strict=True))
     assert 0.9 * int(figures["optimum"]) <= int(figures["in_time"])
@@ -66,7 +68,9 @@ def test_strange_traces_are_measured_too(times: list[str], tmp_path: Path):
     done = run("--trace", str(trace), "--load", "0.9,3", "--seconds", "1", "--policy", "ours", "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [row["scenario"] for row in rows] == ["overload", "overload", "priorities", "slowdown", "callers", "cost"]
+    assert [row["scenario"] for row in rows] == [
+        "overload", "overload", "priorities", "slowdown", "callers", *["bursts"] * 4, "cost"
+    ]  # fmt: skip
     assert all(row["late_device_share"] <= 0.001 for row in rows[:2])
 
 
