@@ -86,6 +86,6 @@ def read_value(variable: str, given: Any, kind: type) -> Any:
         value = wanted(given)
     except (TypeError, ValueError):
         raise BadSetting(f"{variable}={given!r} is not usable: it takes {kind.__name__}, such as {kind(1)}.") from None
-    if wanted in (int, float) and value < 0:
-        raise BadSetting(f"{variable}={given!r} is negative; it takes zero or more.")
+    if wanted in (int, float) and not value >= 0:  # nor nan, with which a time limit would end all or nothing
+        raise BadSetting(f"{variable}={given!r} is negative or no number; it takes zero or more.")
     return value.absolute() if isinstance(value, Path) else value

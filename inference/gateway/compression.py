@@ -1,8 +1,8 @@
 """Bodies that come compressed, and answers that go so: gzip, deflate (in zlib's form, as the standard has it), zstd.
 
 A small body can hold a huge one. So nothing is inflated further than the most that a body may be, nor, once it is of
-some size, further than data of models is ever packed: a bomb is refused after milliseconds, in which nobody else is
-answered, and never lies in memory.
+some size, further than data of models is ever packed: a bomb is refused after milliseconds of work, between which
+others have their turn, and never lies in memory.
 """
 
 import zlib
