@@ -13,6 +13,9 @@ import numpy as np
 
 from inference.simulator.durations import Executor
 
+ROUNDING_S = 1e-9  # by which sums of times may be off: ties are given to those who ask, else it would be no upper bound
+LATEST_S = 1e12  # of an arrival: 31,000 years
+
 
 def goodput_bound(
     at_s: Sequence[float], deadline_s: Sequence[float], executor: Executor, servers: int, max_rows: int
@@ -23,19 +26,21 @@ def goodput_bound(
     batch that could be done within its time, (a + c·b)/b; its work may be cut up and spread over all servers; and its
     window from arrival to deadline is widened to a grid of one request's part. Then each is a unit of work on a grid of
     slots, and earliest deadline first, without those that have expired, serves the most (a bipartite matching).
-    A batch's noise is taken at its mean.
+    A batch's noise is taken at its mean. Deadlines may be infinite. Raises ValueError for arrivals beyond LATEST_S.
     """
-    windows = [(deadline - at) for at, deadline in zip(at_s, deadline_s, strict=True)]
-    longest_s = max(windows, default=0.0)
+    if not all(abs(at) <= LATEST_S for at in at_s):
+        raise ValueError(f"Arrivals must be times up to {LATEST_S:g} s.")
+    longest_s = max((deadline - at for at, deadline in zip(at_s, deadline_s, strict=True)), default=0.0) + ROUNDING_S
     rows = max((b for b in range(1, max_rows + 1) if executor.mean_s(b) <= longest_s), default=0)
     if not rows or not servers:
         return 0
     slot_s = executor.mean_s(rows) / rows / servers
     least_s = executor.mean_s(1)
+    end_s = max(at_s) + (len(at_s) + 1) * slot_s  # by which even the last of all is served
     jobs = sorted(
-        (floor(at / slot_s), ceil(deadline / slot_s))
+        (floor((at - ROUNDING_S) / slot_s), ceil((min(deadline, end_s) + ROUNDING_S) / slot_s))
         for at, deadline in zip(at_s, deadline_s, strict=True)
-        if deadline - at >= least_s
+        if deadline >= at + least_s
     )
     served = place = slot = 0
     due: list[int] = []  # last slots of those that have arrived
@@ -77,14 +82,13 @@ def most_in_time(at_s: Sequence[float], deadline_s: Sequence[float], executor: E
         best = most[last]
         for rows in range(1, min(max_rows, last + 1) + 1):
             first = last - rows + 1
-            latest_s = deadline_s[first] - seconds[rows]
-            if at_s[last] > latest_s:
+            if at_s[last] + seconds[rows] > deadline_s[first]:
                 continue
-            starts_s = np.maximum(tables[first % (max_rows + 1), : most[first] + 1], at_s[last])
-            fits = int(np.searchsorted(starts_s, latest_s, side="right"))  # free[k] rises with k
+            ends_s = np.maximum(tables[first % (max_rows + 1), : most[first] + 1], at_s[last]) + seconds[rows]
+            fits = int(np.searchsorted(ends_s, deadline_s[first], side="right"))  # free[k] rises with k
             if fits:
                 reached = table[rows : rows + fits]
-                np.minimum(reached, starts_s[:fits] + seconds[rows], out=reached)
+                np.minimum(reached, ends_s[:fits], out=reached)
                 best = max(best, fits - 1 + rows)
         tables[(last + 1) % (max_rows + 1)] = table
         most.append(best)

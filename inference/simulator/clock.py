@@ -4,11 +4,14 @@ Events happen in the order of their time, and those of one time in the order in 
 is the same each time. An event costs about 1 µs: a day of one request in 200 ms is done in a few seconds.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf, isnan
 from typing import Any
 
+LATEST_S = sys.float_info.max
+SHORTEST_S = 1e-6  # of a period
 MIN_CANCELLED = 1024  # below this many, dead timers are not worth sweeping out
 
 
@@ -55,9 +58,9 @@ class Simulation:
 
     def every(self, period_s: float, call: Callable[[], object], until_s: float = inf) -> None:
         """Call now plus one period, plus two, … up to and with `until_s`. The n-th time is a multiple, not a sum, so
-        that an hour of tenths ends on the hour. Raises ValueError unless the period is positive."""
-        if not period_s > 0.0:
-            raise ValueError(f"A period of {period_s} s never ends: name one above zero.")
+        that an hour of tenths ends on the hour. Raises ValueError for a period of less than SHORTEST_S."""
+        if not period_s >= SHORTEST_S:
+            raise ValueError(f"With a period of {period_s} s time would hardly move: name {SHORTEST_S:g} s or more.")
         first_s, count = self.now_s, 1
 
         def tick() -> None:
@@ -87,10 +90,11 @@ class Simulation:
             self.at(max(self.now_s, moments[0]), arrive, 0)
 
     def run(self, until_s: float = inf) -> float:
-        """Let all happen up to and with `until_s`; the time then, which is `until_s` where that is finite."""
+        """Let all happen up to and with `until_s`; the time then, which is `until_s` where that is finite. What is
+        planned for an infinite time never happens."""
         self.stopped = False
-        planned = self.planned
-        while planned and planned[0][0] <= until_s and not self.stopped:
+        planned, last_s = self.planned, min(until_s, LATEST_S)
+        while planned and planned[0][0] <= last_s and not self.stopped:
             when_s, _, timer = heappop(planned)
             call = timer.call
             if call is None:

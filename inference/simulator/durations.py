@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import Protocol
 
@@ -12,6 +13,7 @@ GENTD26_LOAD_S = (
     (0.0, 1.33), (0.01, 1.53), (0.05, 2.29), (0.1, 2.63), (0.25, 3.14), (0.5, 22.72), (0.75, 36.92), (0.9, 41.99),
     (0.95, 45.45), (0.99, 51.85), (0.999, 57.91), (1.0, 79.44),
 )  # fmt: skip
+LEAST_S = 1e-9  # of a batch of one row
 
 
 class Duration(Protocol):
@@ -29,7 +31,7 @@ class Constant:
 class Quantiles:
     """A distribution through measured quantiles: (part of all, seconds) from part 0 to part 1, straight in between.
 
-    Raises ValueError for points that do not rise from 0 to 1, or seconds that are negative or fall.
+    Raises ValueError for points that do not rise from 0 to 1, or seconds that are negative, infinite or fall.
     """
 
     def __init__(self, points: Sequence[tuple[float, float]]):
@@ -39,8 +41,8 @@ class Quantiles:
         steady = all(a <= b for a, b in zip(self.seconds, self.seconds[1:], strict=False))
         if len(points) < 2 or (self.parts[0], self.parts[-1]) != (0.0, 1.0) or not rising or not steady:
             raise ValueError("Quantiles must rise from part 0 to part 1, and their seconds must not fall.")
-        if self.seconds[0] < 0.0:
-            raise ValueError("A duration cannot be negative.")
+        if not 0.0 <= self.seconds[0] <= self.seconds[-1] < inf:
+            raise ValueError("A duration cannot be negative or infinite.")
 
     def at(self, part: float) -> float:
         """Seconds at `part` of all, in [0, 1]."""
@@ -54,10 +56,11 @@ class Quantiles:
 
 
 def quantiles_of(values_s: Iterable[float], points: int = 101) -> Quantiles:
-    """The distribution of measured values, at `points` even parts. Raises ValueError where there are none."""
+    """The distribution of measured values, at `points` even parts. Raises ValueError without values, or for fewer than
+    two points."""
     ordered = sorted(values_s)
-    if not ordered:
-        raise ValueError("No durations were given.")
+    if not ordered or points < 2:
+        raise ValueError(f"No durations were given, or too few points: {len(ordered)} at {points}.")
     last = points - 1
     return Quantiles([(i / last, ordered[round(i / last * (len(ordered) - 1))]) for i in range(points)])
 
@@ -67,7 +70,8 @@ class Executor:
     """A replica's device: a batch of b rows takes l(b) = base_s + row_s·b.
 
     `noise` is the standard deviation of the logarithm of a factor of mean 1; one batch in `1 / hiccup_chance` takes
-    `hiccup_factor` times as long besides (a garbage collection, a neighbour).
+    `hiccup_factor` times as long besides (a garbage collection, a neighbour). Raises ValueError unless both times are
+    finite, neither is negative, and one row takes a nanosecond at least.
     """
 
     base_s: float
@@ -75,6 +79,10 @@ class Executor:
     noise: float = 0.0
     hiccup_chance: float = 0.0
     hiccup_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.base_s < inf and 0.0 <= self.row_s < inf and self.mean_s(1) >= LEAST_S):
+            raise ValueError(f"A batch cannot take {self.base_s} s and {self.row_s} s a row.")
 
     def mean_s(self, rows: float) -> float:
         """l(rows), without noise."""

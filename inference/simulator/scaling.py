@@ -22,11 +22,16 @@ LONGEST_TAIL_S = 3600.0  # after the last arrival, for what still waits
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests by their arrival, and how long each takes in a slot."""
+    """Requests by their arrival, and how long each takes in a slot. Raises ValueError without a slot, or for a service
+    that is negative or no number."""
 
     at_s: Sequence[float]
     service_s: Sequence[float]
     slots: int  # of a replica
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or not all(took_s >= 0.0 for took_s in self.service_s):
+            raise ValueError(f"A replica has a slot or more, not {self.slots}, and a service takes 0 s or more.")
 
     @property
     def end_s(self) -> float:

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from inference.simulator.traffic import Traffic
+from inference.spec import Count
 
 Row = tuple[float, int, int]  # seconds on the trace's own clock, tokens in, tokens out
 
@@ -28,20 +29,24 @@ class BadTrace(ValueError):
 
 class MooncakeLine(msgspec.Struct):
     timestamp: float
-    input_length: int = 0
-    output_length: int = 0
+    input_length: Count = 0
+    output_length: Count = 0
 
 
 def read_azure_llm(lines: Iterable[str]) -> Iterator[Row]:
-    rows = csv.DictReader(lines)
+    rows = csv.DictReader(lines, restval="")  # what is missing in a row is read as empty, and refused
     missing = {"TIMESTAMP", "ContextTokens", "GeneratedTokens"} - set(rows.fieldnames or ())
     if missing:
         raise BadTrace(f"line 1: no column {', '.join(sorted(missing))}; is this an azure_llm trace?")
     for row in rows:
         try:
-            yield read_moment(row["TIMESTAMP"]), int(row["ContextTokens"]), int(row["GeneratedTokens"])
+            yield read_moment(row["TIMESTAMP"]), read_count(row["ContextTokens"]), read_count(row["GeneratedTokens"])
         except (TypeError, ValueError) as error:
             raise BadTrace(f"line {rows.line_num}: {error}; expected a time and two token counts.") from None
+
+
+def read_count(text: str) -> int:
+    return msgspec.convert(int(text), Count)
 
 
 def read_moment(text: str) -> float:
@@ -79,12 +84,13 @@ def read_trace(path: Path, format: str) -> Traffic:
     if reader is None:
         raise BadTrace(f"No trace format is called {format!r}; known are {', '.join(FORMATS)}.")
     with open_text(path) as lines:
-        rows = list(reader(lines))
+        try:
+            rows = list(reader(lines))
+        except (csv.Error, UnicodeDecodeError) as error:  # a field without end, bytes that are no text
+            raise BadTrace(f"{path.name}: {error}; is this {format}?") from None
     if not rows:
         return Traffic(np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), 0.0)
     table = np.array(rows, dtype=np.float64)
-    if not np.all(np.isfinite(table)) or np.any(table[:, 1:] < 0):
-        raise BadTrace(f"{path.name} has times or token counts that are not finite, or counts below zero.")
     table = table[np.argsort(table[:, 0], kind="stable")]
     at_s = table[:, 0] - table[0, 0]
     # The last request stands for a mean gap too, else a trace of one request would have no length.

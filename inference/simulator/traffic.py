@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MAX_REQUESTS = 50_000_000  # of one generated stream: 400 MB of times
+MAX_STRETCHES = 1_000_000  # of one rate each, that are made up
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +34,11 @@ class Traffic:
 
     def at_rate(self, rate: float) -> "Traffic":
         """The same requests, faster or slower, so that their mean rate is `rate`. Waves and bursts keep their shape
-        relative to the mean, and get shorter or longer in seconds. Raises ValueError unless `rate` is positive."""
-        if not 0.0 < rate < np.inf:
-            raise ValueError(f"Traffic at {rate} requests/s: name a positive rate.")
-        factor = self.rate / rate
+        relative to the mean, and get shorter or longer in seconds. Raises ValueError unless `rate` is positive, and
+        where the last request would be infinitely far."""
+        factor = self.rate / rate if 0.0 < rate < np.inf else np.inf
+        if not self.seconds * factor < np.inf:
+            raise ValueError(f"Traffic at {rate} requests/s: name a positive rate at which it ends.")
         return replace(self, at_s=self.at_s * factor, seconds=self.seconds * factor)
 
     def repeated(self, times: int) -> "Traffic":
@@ -50,7 +52,10 @@ class Traffic:
         )
 
     def between(self, start_s: float, end_s: float) -> "Traffic":
-        """Those that arrive in [start_s, end_s), with times from `start_s`."""
+        """Those that arrive in [start_s, end_s), with times from `start_s`. Raises ValueError where that is not finite,
+        or `end_s` no number."""
+        if not abs(start_s) < np.inf or np.isnan(end_s):
+            raise ValueError(f"From {start_s} s to {end_s} s: name a finite time, and one that is a number.")
         first, last = np.searchsorted(self.at_s, [start_s, end_s])
         return Traffic(
             self.at_s[first:last] - start_s,
@@ -62,7 +67,8 @@ class Traffic:
 
 def traffic_of(at_s: ArrayLike, seconds: float, input_tokens: int = 0, output_tokens: int = 0) -> Traffic:
     """Traffic of equal requests at the given times, in any order. Raises ValueError for times that are no numbers or
-    outside [0, seconds]."""
+    outside [0, seconds], and for a span that is not finite."""
+    check_span(seconds)
     times = np.sort(np.asarray(at_s, dtype=np.float64))
     if len(times) and not (times[0] >= 0.0 and times[-1] <= seconds):
         raise ValueError(f"Arrivals from {times[0]} s to {times[-1]} s do not lie in the {seconds} s they stand for.")
@@ -72,6 +78,19 @@ def traffic_of(at_s: ArrayLike, seconds: float, input_tokens: int = 0, output_to
         np.full(len(times), output_tokens, dtype=np.int64),
         seconds,
     )
+
+
+def check_span(seconds: float) -> None:
+    if not 0.0 <= seconds < np.inf:
+        raise ValueError(f"A span of {seconds} s: name a finite one, not negative.")
+
+
+def check_size(requests: float, stretches: float = 0.0) -> None:
+    if not (requests <= MAX_REQUESTS and stretches <= MAX_STRETCHES):
+        raise ValueError(
+            f"This would be more than {MAX_REQUESTS:,} requests, or {MAX_STRETCHES:,} stretches: lower the rate or the "
+            f"time."
+        )
 
 
 def merge(*streams: Traffic) -> Traffic:
@@ -96,8 +115,7 @@ def varying(rates: ArrayLike, step_s: float, chance: np.random.Generator) -> Tra
         raise ValueError("Rates of traffic must be finite and not negative.")
     if not 0.0 <= step_s < np.inf:
         raise ValueError(f"A step of {step_s} s: name a finite one, not negative.")
-    if float(np.sum(levels)) * step_s > MAX_REQUESTS:
-        raise ValueError(f"This would be more than {MAX_REQUESTS:,} requests: lower the rate or the time.")
+    check_size(float(np.sum(levels)) * step_s)
     counts = chance.poisson(levels * step_s)
     starts = np.repeat(np.arange(len(levels)) * step_s, counts)
     return traffic_of(starts + chance.random(len(starts)) * step_s, len(levels) * step_s)
@@ -107,9 +125,14 @@ def diurnal(
     mean: float, swing: float, seconds: float, chance: np.random.Generator, period_s: float = 86_400.0
 ) -> Traffic:
     """A sine of days: the rate runs from mean·(1 - swing) at 0 to mean·(1 + swing) half a period later. `swing` is
-    clipped to [0, 1]. Rates hold for a 288th of the period, which is five minutes of a day."""
-    step_s = period_s / 288
-    steps = max(1, round(seconds / step_s))
+    clipped to [0, 1]. Rates hold for a 288th of the period, which is five minutes of a day. Raises ValueError for a
+    span or a mean that is negative or not finite, and for a period that is not positive or too short for the span."""
+    check_span(seconds)
+    if not 0.0 < period_s < np.inf:
+        raise ValueError(f"A period of {period_s} s: name a positive one.")
+    step_s, steps_of_span = period_s / 288, 288.0 * seconds / period_s
+    check_size(0.0, steps_of_span)
+    steps = max(1, round(steps_of_span))
     middles = (np.arange(steps) + 0.5) * step_s
     wave = 1.0 - min(max(swing, 0.0), 1.0) * np.cos(2.0 * np.pi * middles / period_s)
     return varying(mean * wave, seconds / steps, chance)
@@ -124,9 +147,15 @@ def bursts(
     burst_s: float = 6.0,
 ) -> Traffic:
     """Calm at `base` requests/s and bursts at `peak`, each of exponential length with the given mean: a two-state
-    Markov-modulated Poisson process. Raises ValueError for negative or non-finite rates and lengths."""
+    Markov-modulated Poisson process. Raises ValueError for negative or non-finite rates and lengths, and for bursts
+    that are too many."""
+    check_span(seconds)
+    if not (0.0 <= base < np.inf and 0.0 <= peak < np.inf):
+        raise ValueError(f"Calm at {base} requests/s and bursts at {peak}: name finite rates, not negative.")
     if not (0.0 < calm_s < np.inf and 0.0 < burst_s < np.inf):
         raise ValueError(f"Calm of {calm_s} s and bursts of {burst_s} s: name positive lengths.")
+    turns = seconds / (calm_s + burst_s)
+    check_size((base * calm_s + peak * burst_s) * turns, 2.0 * turns)
     parts, start_s, calm = [], 0.0, True
     while start_s < seconds:
         length_s = min(float(chance.exponential(calm_s if calm else burst_s)), seconds - start_s)

@@ -1,4 +1,5 @@
 from itertools import combinations
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,32 @@ def test_the_bound_is_close_where_batches_are_full() -> None:
     deadline_s = [moment + 0.25 for moment in at_s]
     best, bound = most_in_time(at_s, deadline_s, executor, 32), goodput_bound(at_s, deadline_s, executor, 1, 32)
     assert 0.95 * bound <= best <= bound
+
+
+@pytest.mark.parametrize(
+    "at_s, timeout_s, executor, max_rows, most",
+    [
+        ([0.15, 0.3, 1.0], 0.15000000000000002, Executor(0.05, 0.1), 3, 2),
+        ([0.2, 0.2, 0.8], 0.30000000000000004, Executor(0.1, 0.1), 2, 3),
+        ([0.0, 0.6666666666666666, 1.0], 0.1, Executor(0.05, 0.05), 1, 3),
+        ([0.125, 0.7, 0.9], 0.2, Executor(0.05, 0.15), 2, 3),
+    ],
+)
+def test_a_batch_that_ends_just_at_its_deadline_is_in_time_however_that_rounds(
+    at_s: list[float], timeout_s: float, executor: Executor, max_rows: int, most: int
+) -> None:
+    deadline_s = [moment + timeout_s for moment in at_s]
+    assert most_in_time(at_s, deadline_s, executor, max_rows) == most
+    assert try_everything(at_s, deadline_s, executor, max_rows) == most
+    assert goodput_bound(at_s, deadline_s, executor, 1, max_rows) >= most
+
+
+def test_requests_without_deadlines_are_all_served() -> None:
+    executor = Executor(0.010, 0.002)
+    assert goodput_bound([0.0] * 100, [inf] * 100, executor, 1, 32) == 100
+    assert goodput_bound([0.0, 1e9], [1.0, 1.7e308], executor, 1, 32) == 2
+    with pytest.raises(ValueError, match="Arrivals"):
+        goodput_bound([inf], [inf], executor, 1, 32)
 
 
 def test_nothing_and_the_impossible() -> None:

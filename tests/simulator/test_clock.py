@@ -64,6 +64,20 @@ def test_an_hour_of_tenths_ends_on_the_hour() -> None:
     assert ticks[-1] == 3600.0
 
 
+def test_what_is_planned_for_no_time_at_all_never_happens() -> None:
+    simulation, seen = Simulation(), []
+    simulation.at(float("inf"), seen.append, "never")
+    simulation.at(7.0, seen.append, "at last")
+    assert simulation.run() == 7.0
+    assert seen == ["at last"]
+
+
+@pytest.mark.parametrize("period_s", [0.0, -1.0, 1e-300, float("nan")])
+def test_a_period_moves_the_clock(period_s: float) -> None:
+    with pytest.raises(ValueError, match="hardly move"):
+        Simulation().every(period_s, lambda: None, until_s=1.0)
+
+
 def test_a_run_can_be_stopped_and_goes_on_where_it_was() -> None:
     simulation, seen = Simulation(), []
     simulation.at(1.0, simulation.stop)

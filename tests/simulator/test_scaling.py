@@ -61,6 +61,12 @@ def test_no_requests_cost_nothing() -> None:
     assert bound_of(Workload([], [], 4), 30.0).with_cold_starts_s == 0.0
 
 
+@pytest.mark.parametrize("service_s, slots", [([1.0], 0), ([-1.0], 1), ([float("nan")], 1)])
+def test_work_that_cannot_be_is_refused(service_s: list[float], slots: int) -> None:
+    with pytest.raises(ValueError, match="slot"):
+        Workload([0.0], service_s, slots)
+
+
 def test_replicas_are_paid_from_when_they_are_asked_for() -> None:
     work = Workload([0.0, 100.0], [1.0, 1.0], slots=1)
     played = play(work, lambda _, now_s: 2 if now_s >= 50 else 1, setting(1))

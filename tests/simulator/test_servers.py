@@ -110,7 +110,16 @@ def test_a_slow_server_recovers_exactly() -> None:
 
 def test_the_same_seed_gives_the_same_faults() -> None:
     assert random_faults(1e4, 100.0, Random(5)) == random_faults(1e4, 100.0, Random(5))
-    assert random_faults(0.0, 100.0, Random(5)) == []
+    assert random_faults(0.0, 100.0, Random(5)) == random_faults(1e4, float("inf"), Random(5)) == []
+    for seconds, every_s in ((1.0, 0.0), (10.0, 5e-324), (float("inf"), 1.0), (1.0, float("nan"))):
+        with pytest.raises(ValueError, match="name a time"):
+            random_faults(seconds, every_s, Random(5))
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, 5e-324, 1e300, float("inf"), float("nan")])
+def test_a_slowdown_that_cannot_be_taken_back_is_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match="recover"):
+        Slowdown(0.0, 10.0, factor)
 
 
 @given(st.floats(0, 1))
@@ -126,11 +135,24 @@ def test_measured_values_are_a_distribution() -> None:
     assert same.draw_s(Random(1)) == 3.0
     spread = quantiles_of(range(101))
     assert spread.at(0.25) == pytest.approx(25.0)
-    with pytest.raises(ValueError, match="No durations"):
-        quantiles_of([])
-    for wrong in ([(0.0, 1.0)], [(0.0, 2.0), (1.0, 1.0)], [(0.1, 1.0), (1.0, 2.0)], [(0.0, -1.0), (1.0, 2.0)]):
+    for values, points in (([], 101), ([3.0], 1)):
+        with pytest.raises(ValueError, match="No durations"):
+            quantiles_of(values, points)
+    for wrong in (
+        [(0.0, 1.0)],
+        [(0.0, 1.0), (1.0, float("inf"))],
+        [(0.0, 2.0), (1.0, 1.0)],
+        [(0.1, 1.0), (1.0, 2.0)],
+        [(0.0, -1.0), (1.0, 2.0)],
+    ):
         with pytest.raises(ValueError):
             Quantiles(wrong)
+
+
+@pytest.mark.parametrize("base_s, row_s", [(0.0, 0.0), (5e-324, 0.0), (-1.0, 2.0), (1.0, float("inf"))])
+def test_a_batch_takes_some_time_and_not_all_of_it(base_s: float, row_s: float) -> None:
+    with pytest.raises(ValueError, match="cannot take"):
+        Executor(base_s, row_s)
 
 
 def test_an_executor_is_a_line_with_noise_of_mean_one() -> None:

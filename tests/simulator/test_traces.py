@@ -66,10 +66,23 @@ def test_short_traces_have_a_span(tmp_path: Path) -> None:
         ("", "azure_llm", "no column"),
         (AZURE, "mooncake", "line 1"),
         (MOONCAKE.replace("1500", '"soon"'), "mooncake", "line 4"),
-        (MOONCAKE.replace("7322", "-1"), "mooncake", "below zero"),
+        (MOONCAKE.replace("7322", "-1"), "mooncake", "line 4"),
+        (MOONCAKE.replace("7322", "1" + "0" * 400), "mooncake", "line 4"),
+        (AZURE.replace("396", "-1"), "azure_llm", "line 3"),
+        (AZURE.replace("396", "1" + "0" * 400), "azure_llm", "line 3"),
+        (AZURE.replace("396", "1" * 200_000), "azure_llm", "trace: field larger"),
+        ("ContextTokens,GeneratedTokens,TIMESTAMP\n1,2", "azure_llm", "line 2"),
         (MOONCAKE, "alibaba", "known are"),
     ],
 )
 def test_what_is_not_of_the_format_is_named(tmp_path: Path, text: str, format: str, says: str) -> None:
     with pytest.raises(BadTrace, match=says):
         read_trace(write(tmp_path, text), format)
+
+
+@pytest.mark.parametrize("format", ["azure_llm", "mooncake"])
+def test_bytes_that_are_no_text_are_no_trace(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(AZURE.encode() + b"\xff")
+    with pytest.raises(BadTrace, match="utf-8"):
+        read_trace(path, format)

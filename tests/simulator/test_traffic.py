@@ -84,6 +84,18 @@ def test_no_traffic_is_traffic_too() -> None:
         lambda: traffic_of([-1.0], 10.0),
         lambda: traffic_of([11.0], 10.0),
         lambda: traffic_of([1.0], 10.0).at_rate(0.0),
+        lambda: traffic_of([0.0, 1.0], 10.0).at_rate(5e-324),
+        lambda: traffic_of([1.0], 10.0).between(0.0, float("nan")),
+        lambda: traffic_of([1.0], 10.0).between(-float("inf"), 1.0),
+        lambda: traffic_of([1.0], float("inf")),
+        lambda: bursts(1.0, 2.0, float("inf"), chance()),
+        lambda: bursts(0.0, 0.0, float("nan"), chance()),
+        lambda: bursts(1.0, float("nan"), 0.0, chance()),
+        lambda: bursts(0.0, 0.0, 1e12, chance(), calm_s=1e-9, burst_s=1e-9),
+        lambda: spike(1.0, 2.0, 1.0, 1.0, float("nan"), chance()),
+        lambda: diurnal(1.0, 0.5, float("inf"), chance()),
+        lambda: diurnal(1.0, 0.5, 10.0, chance(), period_s=0.0),
+        lambda: diurnal(1.0, 0.5, 10.0, chance(), period_s=5e-324),
     ],
 )
 def test_what_cannot_be_is_refused(wrong) -> None:

@@ -181,5 +181,5 @@ def test_what_cannot_fit_is_said() -> None:
     world.simulation.run(until_s=60.0)
     assert world.ready("m", 1) == 1
     assert [shortage.model for shortage in world.decision.shortages] == ["m"]
-    with pytest.raises(ValueError, match="above zero"):
+    with pytest.raises(ValueError, match="hardly move"):
         World(Simulation(), make_pool(), Constant(1.0), Random(1), period_s=0.0)
