@@ -108,6 +108,10 @@ def test_a_try_runs_alone() -> None:
     for left_s in (0.013, 0.5, 0.5):
         line.put(Work(now_s + left_s))
     assert [line.take(32, 32, now_s).rows for _ in range(2)] == [1, 2]
+    assert line.admission.model.predict_s(2) < 0.0145 < line.admission.model.bound_s(2)
+    line.put(Work(now_s + 0.0145))
+    line.put(Work(now_s + 0.5, level=1))
+    assert [line.take(32, 32, now_s).rows for _ in range(2)] == [1, 1]
 
 
 def test_under_overload_one_is_lost_rather_than_many() -> None:

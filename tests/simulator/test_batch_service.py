@@ -112,6 +112,11 @@ def test_a_server_leaves_the_share_of_its_twin_that_runs_a_single_row() -> None:
     assert Counter(round(latency_s, 6) for latency_s in service.latency_s[1:]) == {0.016: 8, 0.025: 7}
 
 
+def test_of_idle_servers_the_one_that_answered_last_is_next() -> None:
+    service = play([0.0, 0.001, 0.1], servers=2)
+    assert service.free_since_s == {0: pytest.approx(0.009), 1: pytest.approx(0.109)}
+
+
 def test_a_batch_is_held_for_a_part_of_its_fixed_cost_while_rows_may_return() -> None:
     """Eight were answered at 16 ms. The next comes 0.5 ms later and waits until 2 ms after them, a quarter of the fixed
     cost, for the seven that may follow; one more does. A lone one much later is not held."""

@@ -1,9 +1,11 @@
 import itertools
 from math import inf, nan
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from inference.policy.autoscaling.decide import Autoscaler
 from inference.policy.autoscaling.explain import explain
@@ -193,3 +195,15 @@ def test_a_new_start_drops_nothing_before_it_has_watched() -> None:
     numbers = [scaler.decide(load(20, 8.0), float(second)).replicas for second in range(120)]
     assert set(numbers[:90]) == {20}
     assert numbers[-1] < 20
+
+
+def test_where_more_are_late_than_expected_the_same_load_needs_more() -> None:
+    """A line in which nobody makes way: the controller is told of late requests that the played line has not."""
+    chance = Random(3)
+    loads = [load(8, here := chance.gauss(20, 4), peak=here + chance.random() * 6) for _ in range(1200)]
+    kept, broken = Autoscaler(policy()), Autoscaler(policy())
+    for second, each in enumerate(loads):
+        calm = kept.decide(each, float(second))
+        late = broken.decide(structs.replace(each, late=1), float(second))
+    assert late.steps[0].facts["share"] < 0.3 * float(calm.steps[0].facts["share"])
+    assert late.steps[0].facts["slots"] > calm.steps[0].facts["slots"]

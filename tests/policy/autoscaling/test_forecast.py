@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from inference.policy.autoscaling.forecast import Forecast, Pulse
+from inference.policy.autoscaling.forecast import LIKELY, Forecast, Pulse
 from inference.policy.autoscaling.load import Load
 
 
@@ -77,3 +77,24 @@ def test_the_pulse_counts_what_comes_and_what_waits() -> None:
     assert pulse.slots_needed(Load(), 2.0, 30.0) == pytest.approx(100.0, rel=0.02)
     assert pulse.slots_needed(Load(waiting=300), 2.0, 30.0) == pytest.approx(120.0, rel=0.02)
     assert pulse.slots_needed(Load(concurrency=7.0), 0.0, 30.0) == 7.0  # nothing known of services: a slot each
+
+
+def test_a_margin_asks_for_no_more_than_were_ever_here() -> None:
+    """Learnt at a level of 1 from clumps of 30, it would ask at a level of 100 for hundreds."""
+    forecast = after(900, steady(1.0, 30, 1, 4.0))
+    _, low = forecast.slots_needed(0.005, 1.0)
+    after(300, steady(100.0, 110, 25, 4.0), forecast)
+    _, high = forecast.slots_needed(0.005, 1.0)
+    assert low["margin"] * 100.0**0.5 > 200.0
+    assert high["met"] <= 100.0 + LIKELY * 100.0**0.5 + 1.0
+
+
+def test_a_quiet_hour_is_not_drowned_by_a_busy_minute() -> None:
+    """Seconds count, not requests: for an hour somebody is late once a minute, then hundreds come who are not."""
+    forecast = Forecast()
+    for second in range(3600):
+        after(1, steady(4.0, 16 if second % 60 else 30, 1, 4.0), forecast)
+    before = forecast.margins.least(0.005)
+    after(60, steady(4.0, 4.0, 400, 4.0), forecast)
+    assert before > 10.0
+    assert forecast.margins.least(0.005) == before

@@ -130,3 +130,12 @@ def test_fewer_late_than_expected_is_no_reason_to_promise_less() -> None:
     for _ in range(50):
         surprise.observe(Load(ready=1, concurrency=4.0, peak=30.0, arrivals=20), 4, 1.25, True, 1.0)
     assert surprise.ratio == 1.0
+
+
+def test_two_bursts_with_calm_between_are_late_twice() -> None:
+    """Those of the first are served by then, so the second's find no line of theirs to hide behind."""
+    margins = Margins()
+    for here, peak in ((20.0, 60.0), (2.0, 2.0), (60.0, 60.0)):
+        margins.observe(20.0, here, peak, 100, 1.0, 1.0)
+    wide = MARGINS.index(5.0)  # 42.4 slots
+    assert margins.late[wide] == pytest.approx(2 * (60.0 - 20.0 - 5.0 * 20.0**0.5), abs=0.001)

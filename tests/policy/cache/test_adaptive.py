@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from inference.policy.cache.adaptive import FEWEST_KEYS, MOST_KEYS, Adaptive, mask_for
+from inference.policy.cache.adaptive import BATCH, FEWEST_KEYS, HORIZON, MOST_KEYS, WORTH, Adaptive, mask_for
 from inference.policy.cache.registry import make_strategy
+from inference.policy.cache.sampling import sampled
 from inference.policy.cache.shadow import Shadow
 
 
@@ -127,3 +128,45 @@ def test_a_sample_does_not_change_to_and_fro_with_what_fits() -> None:
         masks.append(adaptive.mask)
     assert sorted(set(masks)) == [1, 3]
     assert masks == sorted(masks)
+
+
+def full(capacity: int) -> Adaptive:
+    shadow = Shadow(Adaptive())
+    shadow.replay(range(2 * capacity), capacity)
+    assert isinstance(shadow.strategy, Adaptive)
+    assert not shadow.strategy.moves
+    return shadow.strategy
+
+
+def weigh(adaptive: Adaptive, hits: list[int], batches: int) -> None:
+    """So many batches in which the candidates hit so often, each of them told as soon as it is there."""
+    for _ in range(batches):
+        adaptive.weigh(hits, 1000)
+
+
+def test_it_moves_only_for_what_a_move_is_worth_and_one_move_at_a_time() -> None:
+    adaptive = full(4000)
+    adaptive.batch.clear()  # so that nothing fades
+    weigh(adaptive, [0, 1, 0, 0], int(WORTH * 1000))
+    assert not adaptive.moves
+    weigh(adaptive, [0, 1, 0, 0], 1)
+    assert [move.after for move in adaptive.moves] == ["lru"]
+    weigh(adaptive, [0, 0, 3, 0], 100)
+    assert adaptive.name == "lru"
+    adaptive.hand_over = None
+    weigh(adaptive, [0, 0, 3, 0], 1)
+    assert adaptive.name == "s3fifo"
+
+
+def test_evidence_fades_and_shadows_hold_the_sample_alone() -> None:
+    """Everything hits, for ten times as long as evidence lasts; the sample became smaller when the cache grew."""
+    adaptive = Adaptive()
+    shadow = Shadow(adaptive)
+    for _ in range(3):
+        shadow.replay(range(4000), 4000)
+    assert adaptive.mask > mask_for(0)
+    assert all(sampled(key, adaptive.mask) for each in adaptive.shadows for key in each.keys)
+    for _ in range(10 * HORIZON):
+        adaptive.batch = [1] * BATCH
+        adaptive.weigh([BATCH] * 4, 16)
+    assert max(adaptive.scores) == pytest.approx(HORIZON * 16, rel=0.001)
