@@ -186,7 +186,7 @@ def steps(stand: Stand) -> dict[str, float]:
         queue.waiting.clear()
         queue.waiting_count = queue.waiting_rows = 0
 
-    works = [Work(queue, asked.inputs, 1, now_s + 30, now_s, 3, print) for _ in range(batch)]
+    works = [Work(queue, asked.inputs, 1, now_s + 30, now_s, 3, 16, print) for _ in range(batch)]
     frame = pack_joined(1, works, batch, now_s)
     result, body = answer_of(frame if isinstance(frame, bytes) else frame[0])
     shares = list(read_outputs(result, works, body))

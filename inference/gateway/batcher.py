@@ -12,10 +12,11 @@ from functools import partial
 from itertools import chain
 from time import monotonic
 
-from inference.errors import DeadlinePassed, NotReady, QueueFull, SwitchyardError
+from inference.errors import DeadlinePassed, NotReady, QueueFull
 from inference.gateway import order
 from inference.gateway.batches import UnitForm
 from inference.gateway.deadlines import DeadlineWatch
+from inference.gateway.holding import Holding
 from inference.gateway.quarantine import Quarantine, digest_inputs, poison_input
 from inference.gateway.retries import Retries
 from inference.gateway.waiting import resolve
@@ -35,7 +36,6 @@ from inference.spec import Unit
 
 RECOVERY_S = 30.0  # a unit whose replica was lost or announced this recently has one soon: requests wait for it
 TRUST_S = 2.0  # a latency model that heard nothing for so long refuses nobody: it may be wrong and never learn it
-TIMER_S = 0.0005  # a timer would take longer than less: the loop is turned instead
 MAX_BATCH_BYTES = 256 * 1024 * 1024  # far below what a frame may hold
 
 
@@ -57,7 +57,7 @@ class UnitQueue:
         self.observed_s = float("-inf")  # when a batch was last answered
         self.gathering, self.rate, self.arrived_rows = Gathering(), ArrivalRate(), 0
         self.pump_due = self.wanted = False
-        self.hold_timer: asyncio.TimerHandle | None = None
+        self.holding = Holding(loop, self.pump, self.pump_soon)
         self.form = form
 
     @property
@@ -81,7 +81,14 @@ class UnitQueue:
         now_s = monotonic()
         level = level_of(priority) if priority else DEFAULT_LEVEL
         self.check_admission(tensors, deadline_s, now_s, level)
-        work = Work(self, tensors, rows, deadline_s, now_s, level, done)
+        size_bytes = sum([len(tensor.data) for tensor in tensors])
+        work = Work(self, tensors, rows, deadline_s, now_s, level, size_bytes, done)
+        self.line_up(work)
+        return work
+
+    def line_up(self, work: Work) -> None:
+        """Let admitted work wait, in order."""
+        rows, level, deadline_s = work.rows, work.level, work.deadline_s
         waiting = self.waiting
         if waiting and ((last := waiting[-1]).level > level or (last.level == level and last.deadline_s > deadline_s)):
             order.insert(waiting, work)
@@ -90,12 +97,11 @@ class UnitQueue:
         self.waiting_count += 1
         self.waiting_rows += rows
         self.arrived_rows += rows
-        self.gathering.arrived(rows, now_s)
+        self.gathering.arrived(rows, work.queued_s)
         if deadline_s < self.deadlines.earliest_s:
             self.deadlines.add(deadline_s)
         if not self.pump_due:
             self.pump_soon()
-        return work
 
     def in_hand(self) -> Iterator[Work]:
         """All that is not answered yet; some of it may have left."""
@@ -162,12 +168,6 @@ class UnitQueue:
         self.observed_s = now_s
         self.model.observe(rows, seconds)
 
-    def settle(self, work: Work, answer: UnitAnswer | None, error: SwitchyardError | None = None) -> None:
-        """One answer of a batch."""
-        if work.deaths:
-            self.retries.running.discard(work)
-        work.settle(answer, error)
-
     # Forming batches
 
     @property
@@ -198,12 +198,13 @@ class UnitQueue:
             now_s = monotonic()
             most = min(self.unit.batch.max_size, slot.max_rows)
             running = sum([other.in_flight_rows for other in self.slots])
-            if (hold_s := self.hold_s(free, running, most, now_s)) > 0:
-                self.hold(hold_s)
+            ours = sum([other.credits > 0 or other.busy for other in self.slots])  # not what other gateways hold
+            if (hold_s := self.hold_s(free, running, ours, most, now_s)) > 0:
+                self.holding.hold(hold_s)
                 break
             rate = self.rate.read(self.arrived_rows, now_s)
-            enough = sustaining_rows(rate, self.model.base_s, self.model.row_s, len(self.slots), most)
-            share = fair_rows(self.waiting_rows, running, len(free), len(self.slots), most, enough)
+            enough = sustaining_rows(rate, self.model.base_s, self.model.row_s, ours, most)
+            share = fair_rows(self.waiting_rows, running, len(free), ours, most, enough)
             works, rows = self.take(share, most, now_s)
             if works:
                 self.dispatch(slot, works, rows, now_s)
@@ -218,22 +219,14 @@ class UnitQueue:
         for slot in self.slots:
             slot.want(self.waiting_count if self.wanted else 0)
 
-    def hold(self, hold_s: float) -> None:
-        if hold_s < TIMER_S:
-            self.pump_soon()  # the next turn of the loop brings what has come meanwhile
-        elif self.hold_timer is None:
-            self.hold_timer = self.loop.call_later(hold_s, self.end_hold)
-
-    def hold_s(self, free: list[Slot], running: int, most: int, now_s: float) -> float:
+    def hold_s(self, free: list[Slot], running: int, replicas: int, most: int, now_s: float) -> float:
+        """How long to wait for more before the next batch leaves."""
         policy, rows = self.unit.batch, self.waiting_rows
         if policy.max_wait_s:
-            return wait_s(rows, now_s - order.oldest_s(self.waiting, now_s), policy)
+            left_s = order.earliest_s(self.waiting) - now_s - self.model.bound_s(min(rows, most))
+            return wait_s(rows, now_s - order.oldest_s(self.waiting, now_s), left_s, policy)
         since_s = min([slot.free_since_s for slot in free])
-        return self.gathering.hold_s(rows, running, len(self.slots), most, self.model.base_s, since_s, now_s)
-
-    def end_hold(self) -> None:
-        self.hold_timer = None
-        self.pump()
+        return self.gathering.hold_s(rows, running, replicas, most, self.model.base_s, since_s, now_s)
 
     def idle_slots(self) -> list[Slot]:
         return [slot for slot in self.slots if slot.credits > 0 and not slot.busy]
@@ -262,6 +255,7 @@ class UnitQueue:
         works: list[Work] = []
         rows, limit, size_bytes = 0, share, 0
         trusted = now_s - self.observed_s < TRUST_S
+        roomy_s = float("inf")  # a deadline that leaves time for the largest batch; later ones do, too
         waiting = self.waiting
         while waiting:
             work = waiting[0]
@@ -271,15 +265,18 @@ class UnitQueue:
             wanted = rows + work.rows
             if works and (wanted > limit or size_bytes + work.size_bytes > MAX_BATCH_BYTES):
                 break
-            if trusted:
-                in_time = rows_in_time(self.model, max(limit, wanted), work.deadline_s - now_s)
-                if in_time < work.rows:
+            if trusted and work.deadline_s < roomy_s:
+                in_time = rows_in_time(self.model, most, work.deadline_s - now_s)
+                if in_time >= most:
+                    roomy_s = work.deadline_s
+                elif in_time < work.rows:
                     waiting.popleft()
                     work.fail(DeadlinePassed("The deadline would pass before the model could answer; not tried."))
                     continue
-                if works and wanted > in_time:
+                elif works and wanted > in_time:
                     break
-                limit = min(limit, max(in_time, wanted))
+                else:
+                    limit = min(limit, max(in_time, wanted))
             waiting.popleft()
             works.append(work)
             rows = wanted

@@ -79,6 +79,9 @@ class Response(Struct):
     tail: tuple[bytes | memoryview, ...] = ()  # more of the body: large tensors, written from where they lie
 
 
+Respond = Callable[[Response], None]
+
+
 class Running(Protocol):
     def cancel(self) -> object: ...
 
@@ -90,7 +93,7 @@ class Application(Protocol):
     def still_admits(self, head: Head) -> bool:
         """Whether a head that was let in once would be let in as it was; where not, `admit` is asked anew."""
 
-    def handle(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+    def handle(self, request: Request, respond: Respond) -> Running | None:
         """Answer by `respond`, at once or later; what is returned is cancelled when the client hangs up."""
 
     def refusal(self, error: SwitchyardError, head: Head | None) -> Response:

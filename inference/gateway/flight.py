@@ -122,6 +122,10 @@ class Flight:
             if self.ended:  # at once: see `fail`
                 self.running = None
 
+    def route(self, model: str, plan: VersionPlan, reason: str, rows: int) -> None:
+        """What `take_off` would have found, for one that is under way already."""
+        self.model, self.version, self.plan, self.reason, self.rows = model, plan.version.number, plan, reason, rows
+
     def land(self, answer: UnitAnswer | None, error: BaseException | None) -> None:
         """What the units made of it."""
         if answer is None:

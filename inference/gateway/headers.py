@@ -8,12 +8,18 @@ from itertools import count
 from inference.errors import BadInput, MissingKey
 from inference.gateway.exchange import Request
 from inference.gateway.flight import Call
+from inference.gateway.tables import VersionPlan
 from inference.policy.routing import Facts
 from inference.spec import ApiKey
 
 TOKEN = re.compile(rb"[\x21-\x7e]{1,128}")  # what may come back in a header of ours
 TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
 TRACEPARENT_BYTES = 55  # of version 00; later ones may append
+
+ANSWER_HEADERS = (
+    b"x-model-version: %b\r\nx-route-reason: %b\r\n"
+    b"server-timing: queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f\r\nx-request-id: %b\r\n"
+)
 
 Headers = Mapping[bytes, bytes]
 
@@ -68,6 +74,20 @@ def priority_of(headers: Headers) -> int:
     return int(given)
 
 
+def answer_headers(
+    plan: VersionPlan, reason: str, queue_s: float, compute_s: float, total_s: float, request_id: bytes
+) -> bytes:
+    """Who gave an answer, why, and how long that took."""
+    return ANSWER_HEADERS % (
+        plan.label_bytes,
+        reason.encode(),
+        queue_s * 1e3,
+        compute_s * 1e3,
+        total_s * 1e3,
+        request_id,
+    )
+
+
 class RequestIds:
     """By them people find a request again: the client's own if it can come back in a header, else one of ours."""
 
@@ -77,8 +97,9 @@ class RequestIds:
 
     def of(self, headers: Headers) -> bytes:
         given = headers.get(b"x-request-id")
-        if given is not None and TOKEN.fullmatch(given):
-            return given
+        return given if given is not None and TOKEN.fullmatch(given) else self.new()
+
+    def new(self) -> bytes:
         return b"%b-%08x" % (self.prefix, next(self.numbers))
 
 

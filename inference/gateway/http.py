@@ -17,7 +17,7 @@ from inference.gateway.exchange import Head, Request, Response, Running
 from inference.gateway.heads import CONTINUE, render_head
 from inference.gateway.known_heads import END
 from inference.gateway.large_bodies import LargeBody, takes_past
-from inference.gateway.reading import BODIES_IN_FLIGHT, PIECE_BYTES, Reader
+from inference.gateway.reading import PIECE_BYTES, Reader
 
 if TYPE_CHECKING:
     from inference.gateway.server import HttpServer
@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: "HttpServer"):
         self.server = server
         self.application = server.application
+        self.known_heads = server.known_heads.heads
         self.reader = Reader(self)
         self.transport: Any = None
         self.pending: deque[Request | Response] = deque()
@@ -79,7 +80,7 @@ class Connection(asyncio.Protocol):
         self.answer_next()
 
     def close_if_idle(self) -> None:
-        if self.active is None and not self.pending and self.reader.head is None:
+        if self.active is None and not self.pending and self.reader.head is None and not self.unread:
             self.transport.close()
 
     def abort(self) -> None:
@@ -94,7 +95,7 @@ class Connection(asyncio.Protocol):
         if reader.head is None:
             self.since_s = monotonic()
             end = data.find(END) + len(END)
-            head = self.server.known_heads.find(data[:end])
+            head = self.known_heads.get(data[:end])
             if head is not None and self.take_known(head, data, end):
                 return
         if len(data) <= PIECE_BYTES and reader.inflater is None:
@@ -112,7 +113,7 @@ class Connection(asyncio.Protocol):
             self.server.turns.join(self)
 
     def take_turn(self) -> bool:
-        more = bool(self.unread) and self.read_piece()
+        more = bool(self.unread) and not self.reading_paused and self.read_piece()
         if not self.unread and not self.reading_paused and not self.transport.is_closing():
             self.transport.resume_reading()
         return more
@@ -129,28 +130,26 @@ class Connection(asyncio.Protocol):
 
     def take_known(self, head: Head, data: bytes, end: int) -> bool:
         """Take a request whose head, up to `end`, was read before; False where the parser has to look at it."""
-        missing = end + head.body_bytes - len(data)
-        if missing < 0 or (missing and not takes_past(head)) or not self.readmit(head, data[:end]):
+        server, missing = self.server, end + head.body_bytes - len(data)
+        if missing < 0 or (missing and not takes_past(head)):
+            return False
+        if not self.application.still_admits(head):
+            server.known_heads.forget(data[:end])
+            return False
+        buffered_bytes = server.buffered_bytes + head.body_bytes
+        if buffered_bytes > server.most_buffered_bytes:
             return False
         if missing:
             LargeBody(self, head).begin(memoryview(data)[end:])
             return True
         self.reader.head_done = True
-        self.server.buffered_bytes += head.body_bytes
+        server.buffered_bytes = buffered_bytes
         request = Request(head, data[end:], self.since_s)
         if self.active is None and not self.pending and not self.paused_since_s:
             self.begin(request)
         else:
             self.take(request)
         return True
-
-    def readmit(self, head: Head, raw: bytes) -> bool:
-        """Whether a request with this well-known head can be taken without a look at it."""
-        if self.application.still_admits(head):
-            limit_bytes = BODIES_IN_FLIGHT * self.server.config.max_body_bytes
-            return self.server.buffered_bytes + head.body_bytes <= limit_bytes
-        self.server.known_heads.forget(raw)
-        return False
 
     def read_by(self, protocol: asyncio.BaseProtocol) -> None:
         """Let `protocol` have what comes in. How the loop reads follows from its kind, when reading starts."""
@@ -246,9 +245,9 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         body, tail = response.body, response.tail
-        http_1_0 = request is not None and request.head.http_1_0
-        head = render_head(response, self.server.date, keep_alive, http_1_0)
-        if request is not None and request.head.method == b"HEAD":
+        asked = None if request is None else request.head
+        head = render_head(response, self.server.date, keep_alive, asked is not None and asked.http_1_0)
+        if asked is not None and asked.method == b"HEAD":
             transport.write(head)
         elif len(body) < JOIN_BYTES and not tail:
             transport.write(head + body)

@@ -7,8 +7,9 @@ from msgspec import Struct
 from inference.errors import BadInput
 from inference.gateway.dataplane import Dataplane
 from inference.gateway.exchange import Request, Response
+from inference.gateway.express import Express
 from inference.gateway.flight import Answer, Call
-from inference.gateway.headers import pinned_by_header
+from inference.gateway.headers import Headers, pinned_by_header
 from inference.protocol import binary_codec, json_codec, json_quick
 from inference.protocol.messages import InferRequest
 
@@ -29,6 +30,7 @@ class Target(Struct):
     call: Call
     codec: Codec
     kind: type | None = None  # of the values that the last JSON body held
+    express: Express | None = None  # where bodies may be plain JSON
 
 
 class InferCodec:
@@ -63,3 +65,8 @@ class InferCodec:
             headers = b"inference-header-content-length: %d\r\n" % head_length
             return Response(200, body, b"application/octet-stream", headers, tail)
         return Response(200, json_codec.encode_response(answer.response))
+
+
+def is_plain(headers: Headers) -> bool:
+    """Whether all that comes with them are bodies of JSON, and all that their answers need of them is an id."""
+    return b"inference-header-content-length" not in headers and b"traceparent" not in headers

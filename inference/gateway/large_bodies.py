@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.gateway.exchange import Head, Request
-from inference.gateway.reading import BODIES_IN_FLIGHT, TooMany
+from inference.gateway.reading import TooMany
 
 if TYPE_CHECKING:
     from inference.gateway.http import Connection
@@ -57,7 +57,7 @@ class LargeBody(asyncio.BufferedProtocol):
         self.space = self.space[nbytes:]
         reader.body_bytes += nbytes
         server.buffered_bytes += nbytes
-        if server.buffered_bytes > BODIES_IN_FLIGHT * server.config.max_body_bytes:
+        if server.buffered_bytes > server.most_buffered_bytes:
             connection.refuse(TooMany())
         elif not self.space:
             reader.head, reader.body_bytes = None, 0  # counted until it is answered

@@ -5,6 +5,7 @@ Requests of one priority and one timeout come in that order by themselves, so ne
 
 from bisect import insort
 from collections import deque
+from math import inf
 from operator import attrgetter
 
 from inference.gateway.work import Work
@@ -27,3 +28,8 @@ def pop_less_urgent(waiting: deque[Work], level: int) -> Work | None:
 def oldest_s(waiting: deque[Work], now_s: float) -> float:
     """Since when the longest waiting has waited."""
     return min((work.queued_s for work in waiting if not work.settled), default=now_s)
+
+
+def earliest_s(waiting: deque[Work]) -> float:
+    """The first deadline of all that wait, of whatever priority."""
+    return min((work.deadline_s for work in waiting if not work.settled), default=inf)

@@ -23,9 +23,6 @@ from inference.gateway.known_heads import END
 if TYPE_CHECKING:
     from inference.gateway.http import Connection
 
-BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
-
-
 PIECE_BYTES = 2_048  # read at a time, of many small requests or chunks
 PACKED_PIECE_BYTES = 512  # of a compressed body: half a megabyte of a bomb
 SMALL_PART_BYTES = 512  # of a body: a chunk of one byte must not cost fifty
@@ -140,7 +137,7 @@ class Reader:
         self.server.buffered_bytes += len(part)
         self.keep(part)
         self.guard(check_body_size, self.body_bytes)
-        if self.server.buffered_bytes > BODIES_IN_FLIGHT * self.server.config.max_body_bytes:
+        if self.server.buffered_bytes > self.server.most_buffered_bytes:
             self.refuse(TooMany())
 
     def keep(self, part: bytes) -> None:
@@ -160,7 +157,7 @@ class Reader:
             self.refuse(BadInput("The compressed body ends before its stream does."))
             return
         body = self.body_parts[0] if len(self.body_parts) == 1 else b"".join(self.body_parts)
-        self.body_parts, self.body_bytes = [], 0  # counted until it is answered
+        self.body_parts, self.body_bytes, self.inflater = [], 0, None  # counted until it is answered
         head.keep_alive = self.parser.should_keep_alive()
         self.head = None
         if self.raw:
@@ -186,4 +183,4 @@ class Reader:
 
     def drop_body(self) -> None:
         self.server.buffered_bytes -= self.body_bytes
-        self.body_parts, self.body_bytes = [], 0
+        self.body_parts, self.body_bytes, self.inflater = [], 0, None  # which may hold megabytes

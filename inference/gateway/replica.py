@@ -19,7 +19,7 @@ from inference.gateway.batches import pack_apart, pack_joined, read_outputs, sam
 from inference.gateway.errors import error_of_worker
 from inference.gateway.polling import LoopPolling
 from inference.gateway.telemetry import Telemetry
-from inference.gateway.work import UnitAnswer, Work
+from inference.gateway.work import Work
 from inference.log import get_log
 from inference.protocol.messages import Tensor
 from inference.spec import DeviceKind
@@ -191,12 +191,12 @@ class Replica:
         self.warm_s = float("-inf") if any(item.error for item in result.items) else self.free_since_s
         items = result.items or [WHOLE] * len(batch.works)
         for work, item, tensors in zip(batch.works, items, outputs, strict=True):
-            if not item.error:
-                share_ns = result.infer_ns * work.rows // batch.rows
-                answer = UnitAnswer(tensors, work.sent_s - work.queued_s, infer_s, share_ns, item.tokens)
-                queue.settle(work, answer)
+            if work.deaths:
+                queue.retries.running.discard(work)
+            if item.error:
+                work.settle(None, error_of_worker(item.error, item.message))
             else:
-                queue.settle(work, None, error_of_worker(item.error, item.message))
+                work.answer(tensors, infer_s, result.infer_ns * work.rows // batch.rows, item.tokens)
 
     def link_draining(self, link: Link, reason: str) -> None:
         """No more work to this one; it answers what it holds and ends. Its successor may come on the same address."""

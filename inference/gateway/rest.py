@@ -5,7 +5,7 @@ No rule of inference lives here. What a body looks like is a codec's business; t
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from time import time
 from typing import Any
 from urllib.parse import unquote
@@ -14,11 +14,12 @@ from inference.errors import SwitchyardError
 from inference.gateway.compression import IN_PLACE_BYTES, MIN_BYTES, choose_coding, compress
 from inference.gateway.dataplane import Dataplane
 from inference.gateway.errors import Internal, error_response, openai_error
-from inference.gateway.exchange import Head, Request, Response, Running
-from inference.gateway.flight import Answer
-from inference.gateway.headers import RequestIds, child_trace, make_call, principal_of
+from inference.gateway.exchange import Head, Request, Respond, Response, Running
+from inference.gateway.express import Express
+from inference.gateway.flight import Answer, Done
+from inference.gateway.headers import RequestIds, answer_headers, child_trace, make_call, principal_of
 from inference.gateway.heads import refuse_body
-from inference.gateway.infer import Codec, InferCodec, Target
+from inference.gateway.infer import Codec, InferCodec, Target, is_plain
 from inference.gateway.oip import OpenInference, model_of, require_method
 from inference.gateway.repository import Repository
 from inference.gateway.statistics import Statistics
@@ -27,13 +28,6 @@ from inference.log import get_log
 from inference.protocol.messages import InferRequest
 
 log = get_log()
-
-ANSWER_HEADERS = (
-    b"%bx-model-version: %b\r\nx-route-reason: %b\r\n"
-    b"server-timing: queue;dur=%.3f, compute;dur=%.3f, total;dur=%.3f\r\nx-request-id: %b\r\n"
-)
-
-Respond = Callable[[Response], None]
 
 
 class Rest:
@@ -75,9 +69,11 @@ class Rest:
     def handle(self, request: Request, respond: Respond) -> Running | None:
         target = request.head.target
         try:
-            if target is not None:
-                return self.infer(request, target, respond)
-            return self.route(request, respond)
+            if target is None:
+                return self.route(request, respond)
+            if target.express is not None and (work := target.express.begin(request, respond)) is not None:
+                return work
+            return self.infer(request, target, respond)
         except SwitchyardError as error:
             self.send(request, self.refusal(error, request.head), respond)
         except Exception:
@@ -123,22 +119,35 @@ class Rest:
             self.dataplane.refused(target.model, error)
             raise
 
+        flight = self.dataplane.begin(
+            asked, target.call, request.arrived_s, self.teller(request, target.codec, asked, respond)
+        )
+        if target.express is not None:
+            target.express.learn(request, asked)
+        return flight
+
+    def teller(self, request: Request, codec: Codec, asked: InferRequest, respond: Respond) -> Done:
+        """Who tells the client how its inference ended."""
+
         def done(answer: Answer | None, error: BaseException | None) -> None:
             if answer is not None:
-                self.deliver(request, target.codec, asked, answer, respond)
+                self.deliver(request, codec, asked, answer, respond)
             elif isinstance(error, SwitchyardError):
                 self.send(request, self.refusal(error, request.head), respond)
             # else it was cancelled: nobody listens any more
 
-        return self.dataplane.begin(asked, target.call, request.arrived_s, done)
+        return done
 
     def target(self, request: Request, model: str, version: str, codec: Codec) -> Target:
         """Raises SwitchyardError for a header that says nothing sensible."""
         try:
-            return Target(model, version, make_call(request.headers, principal_of(request), version), codec)
+            target = Target(model, version, make_call(request.headers, principal_of(request), version), codec)
         except SwitchyardError as error:
             self.dataplane.refused(model, error)
             raise
+        if codec is self.infer_codec and is_plain(request.headers):
+            target.express = Express(self, target)
+        return target
 
     def wait_for(self, answer: Coroutine[Any, Any, Response], request: Request, respond: Respond) -> Running:
         """Answer when it is there: for calls that are no inference, and may take a task."""
@@ -171,13 +180,12 @@ class Rest:
             log.exception("answer_not_encoded", model=answer.response.model, version=answer.plan.label)
             self.send(request, self.refusal(Internal(), request.head), respond)
             return
-        response.headers = ANSWER_HEADERS % (
-            response.headers,
-            answer.plan.label_bytes,
-            answer.reason.encode(),
-            answer.queue_s * 1e3,
-            answer.compute_s * 1e3,
-            answer.total_s * 1e3,
+        response.headers += answer_headers(
+            answer.plan,
+            answer.reason,
+            answer.queue_s,
+            answer.compute_s,
+            answer.total_s,
             self.request_ids.of(request.head.headers),
         )
         self.send_named(request, response, respond)

@@ -48,7 +48,7 @@ class Retries:
                 queue.waiting_rows += work.rows
             else:
                 self.quarantine.add(digest_inputs(queue.key, work.tensors), monotonic())
-                queue.settle(work, None, poison_input(queue.key, QUARANTINE_S))
+                work.settle(None, poison_input(queue.key, QUARANTINE_S))
         queue.pump_soon()
 
     def pump(self) -> None:

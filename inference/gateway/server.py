@@ -13,6 +13,7 @@ from inference.gateway.known_heads import KnownHeads
 from inference.gateway.timeouts import sweep
 from inference.gateway.turns import Turns
 
+BODIES_IN_FLIGHT = 16  # times the largest body: memory that all bodies not answered yet may take together
 SHUTDOWN_S = 1.0  # for a TLS client to answer our goodbye
 SWEEP_CHUNK = 500  # connections looked at in one turn of the loop
 ENDED_COUNTS = 50  # times a look: closing one and telling everybody
@@ -27,7 +28,8 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.known_heads = KnownHeads()
         self.turns = Turns()
-        self.buffered_bytes = 0
+        self.buffered_bytes = 0  # of bodies that are not answered yet
+        self.most_buffered_bytes = BODIES_IN_FLIGHT * config.max_body_bytes
         self.accepted = 0
         self.turned_away = 0
         self.draining = False

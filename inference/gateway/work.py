@@ -56,7 +56,7 @@ UnitDone = Callable[[UnitAnswer | None, BaseException | None], None]
 
 
 class Work:
-    """One request at one unit, from when it waits until `done` is called, which is exactly once."""
+    """One request at one unit, from when it waits until its outcome is told, which is exactly once: to `done`."""
 
     __slots__ = (
         "deadline_s",
@@ -82,12 +82,13 @@ class Work:
         deadline_s: float,
         now_s: float,
         level: int,
-        done: UnitDone,
+        size_bytes: int,
+        done: UnitDone | None = None,
     ):
         self.queue = queue
         self.tensors = tensors
         self.rows = rows
-        self.size_bytes = sum([len(tensor.data) for tensor in tensors])
+        self.size_bytes = size_bytes
         self.deadline_s = deadline_s
         self.level = level  # of priority; the lowest is served first
         self.done = done
@@ -98,15 +99,23 @@ class Work:
         self.deaths = 0
         self.killers: tuple[str, ...] = ()  # replicas that died with it in hand
 
+    def answer(self, tensors: Sequence[Tensor], compute_s: float, share_ns: int, tokens: int) -> None:
+        """Its rows have come back; see UnitAnswer."""
+        self.settle(UnitAnswer(tensors, self.sent_s - self.queued_s, compute_s, share_ns, tokens))
+
     def settle(self, answer: UnitAnswer | None, error: BaseException | None = None) -> None:
         """Tell the outcome, once. Whatever breaks on its way to the client stays with that client."""
         if self.settled:
             return
         self.settled = True
         try:
-            self.done(answer, error)
+            self.tell(answer, error)
         except Exception:
             log.exception("answer_not_delivered", unit=self.queue.key)
+
+    def tell(self, answer: UnitAnswer | None, error: BaseException | None) -> None:
+        if self.done is not None:
+            self.done(answer, error)
 
     def expire(self) -> None:
         where = "in the model" if self.slot is not None else "in the queue"

@@ -28,11 +28,12 @@ def level_of(priority: int) -> int:
     return min(priority, PRIORITY_LEVELS) if priority else DEFAULT_LEVEL
 
 
-def wait_s(waiting: int, oldest_age_s: float, policy: BatchPolicy) -> float:
-    """How long to hold a batch back for more to come: 0 without `max_wait_s`, when full, or when it waited enough."""
+def wait_s(waiting: int, oldest_age_s: float, left_s: float, policy: BatchPolicy) -> float:
+    """How long to hold a batch back for more to come: 0 without `max_wait_s`, when full, or when it waited enough, and
+    never longer than `left_s`, after which the first deadline would pass."""
     if not policy.max_wait_s or waiting >= policy.max_size:
         return 0.0
-    return max(0.0, policy.max_wait_s - oldest_age_s)
+    return max(0.0, min(policy.max_wait_s - oldest_age_s, left_s))
 
 
 class LatencyModel:

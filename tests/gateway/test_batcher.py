@@ -1,6 +1,7 @@
 """One unit's queue, with replicas that answer when the test says so."""
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
 import pytest
@@ -16,12 +17,12 @@ from inference.spec import BatchPolicy, Unit
 class Hands:
     """A replica with two slots; it holds its batches until told to answer."""
 
-    def __init__(self, queue: UnitQueue, replica: str):
+    def __init__(self, queue: UnitQueue, replica: str, max_rows: int = 1):
         self.queue = queue
         self.replica = replica
         self.on_cuda = True  # a second slot is always worth it
         self.credits = 2
-        self.max_rows = 1
+        self.max_rows = max_rows
         self.free_since_s = self.warm_s = 0.0
         self.in_flight: list[list[Work]] = []
 
@@ -49,7 +50,8 @@ class Hands:
     def answer_one(self) -> None:
         self.credits += 1
         for work in self.in_flight.pop(0):
-            self.queue.settle(work, UnitAnswer(work.tensors, 0.0, 0.0, 0))
+            self.queue.retries.running.discard(work)
+            work.answer(work.tensors, 0.0, 0, 0)
         self.queue.pump_soon()
 
 
@@ -102,3 +104,49 @@ async def test_of_idle_replicas_the_one_that_answered_well_last_is_asked() -> No
     assert queue.choose_slot(queue.free_slots()) is warm
     warm.warm_s = float("-inf")  # it has failed since
     assert queue.choose_slot(queue.free_slots()) is cold
+
+
+def queue_of(policy: BatchPolicy) -> UnitQueue:
+    unit = Unit(name="main", stages=("infer",), batch=policy)
+    form = UnitForm(runs_model=True, fixed=True)
+    return UnitQueue("model/1/main", unit, form, Quarantine(), asyncio.get_running_loop())
+
+
+def ask(queue: UnitQueue, timeout_s: float) -> asyncio.Task[UnitAnswer]:
+    return asyncio.create_task(queue.submit([Tensor("x", "INT8", (1,), b"1")], 1, monotonic() + timeout_s))
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.asyncio
+async def test_a_batch_is_not_held_past_the_deadline_of_what_is_in_it_nor_of_what_comes_later() -> None:
+    queue = queue_of(BatchPolicy(max_size=8, max_wait_s=10.0))
+    hands = Hands(queue, "hands", max_rows=8)
+    queue.batch_took(1, 0.005, monotonic())
+    queue.add_slot(hands)
+    patient = ask(queue, timeout_s=60.0)
+    await until(lambda: queue.holding.timer)
+    assert not hands.in_flight
+    hurried = ask(queue, timeout_s=0.3)
+    await until(lambda: hands.in_flight)
+    hands.answer_one()
+    await asyncio.gather(patient, hurried)
+
+
+@pytest.mark.asyncio
+async def test_rows_are_shared_among_the_replicas_that_are_ours_to_use() -> None:
+    """Not with one whose slots other gateways hold: who keeps a share for it halves each of its batches."""
+    queue = queue_of(BatchPolicy(max_size=8))
+    ours, theirs = Hands(queue, "ours", max_rows=8), Hands(queue, "theirs", max_rows=8)
+    theirs.credits = 0
+    queue.add_slot(ours)
+    queue.add_slot(theirs)
+    asked = [ask(queue, timeout_s=60.0) for _ in range(8)]
+    await until(lambda: ours.in_flight)
+    assert [len(batch) for batch in ours.in_flight] == [8]
+    ours.answer_one()
+    await asyncio.gather(*asked)

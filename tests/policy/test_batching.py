@@ -9,13 +9,17 @@ from inference.spec import BatchPolicy
 
 
 @pytest.mark.parametrize(
-    "waiting, age_s, max_wait_s, expected",
-    [(1, 0.0, 0.0, 0.0), (1, 0.001, 0.005, 0.004), (1, 0.006, 0.005, 0.0), (8, 0.0, 0.005, 0.0)],
-)
-def test_a_batch_is_held_back_only_where_the_policy_says_so(
-    waiting: int, age_s: float, max_wait_s: float, expected: float
+    "waiting, age_s, left_s, max_wait_s, expected",
+    [
+        (1, 0.0, 9.0, 0.0, 0.0), (1, 0.001, 9.0, 0.005, 0.004), (1, 0.006, 9.0, 0.005, 0.0), (8, 0.0, 9.0, 0.005, 0.0),
+        (1, 0.0, 0.002, 0.005, 0.002), (1, 0.0, -1.0, 0.005, 0.0),
+    ],
+)  # fmt: skip
+def test_a_batch_is_held_back_only_where_the_policy_says_so_and_never_past_a_deadline(
+    waiting: int, age_s: float, left_s: float, max_wait_s: float, expected: float
 ) -> None:
-    assert wait_s(waiting, age_s, BatchPolicy(max_size=8, max_wait_s=max_wait_s)) == pytest.approx(expected)
+    policy = BatchPolicy(max_size=8, max_wait_s=max_wait_s)
+    assert wait_s(waiting, age_s, left_s, policy) == pytest.approx(expected)
 
 
 def taught(*pairs: tuple[int, float]) -> LatencyModel:
