@@ -10,7 +10,7 @@ the traffic, with room to spare, unless a part of the line as large is every rep
 
 from math import ceil, exp, inf
 
-HEADROOM = 1.3  # batches are large enough for so many times the traffic. Less, and lines build up; more, and waits do
+HEADROOM = 1.6  # batches are large enough for so many times the traffic. Less, and lines build up; more, and waits do
 WINDOW_S, MEMORY_S = 0.25, 2.0  # arrivals are counted for so long, and count for so long
 ANY = 2**31
 

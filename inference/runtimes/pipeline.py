@@ -9,17 +9,17 @@ import os
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from inference.errors import BadDocument, ModelFailed, UnsafeArtifact
 from inference.log import get_log
-from inference.policy.acceleration import is_model, read_acceleration
+from inference.policy.acceleration import Acceleration, is_model, read_acceleration
 from inference.policy.units import check_units, unit_signature, unit_stages
 from inference.processors.base import TOKEN_COUNTS, find_processor
 from inference.protocol.tensors import NUMPY_KIND
-from inference.runtimes.base import Array, get_runtime
+from inference.runtimes.base import Array, TorchRuntime, get_runtime
 from inference.runtimes.bfloat16 import as_numpy
 from inference.runtimes.steps import ModelStep, ProcessorStep, Step
 from inference.spec import Format, Signature, TensorSpec, Unit, Version
@@ -164,8 +164,13 @@ class InTurn:
         return self.pipeline.run(self.batch)
 
 
-def load_pipeline(version: Version, unit: Unit, folder: Path, device: str, threads: int) -> Pipeline:
+def load_pipeline(
+    version: Version, unit: Unit, folder: Path, device: str, threads: int, turned: Path | None = None
+) -> Pipeline:
     """Load the stages of `unit` from the artifact's `folder`. `threads` 0 leaves the libraries' own choice.
+
+    `turned` is a file in which replicas share weights that lie otherwise in memory than in the artifact; without it
+    each has its own.
 
     Raises ArtifactError for files that are wrong, BadDocument for stages that are.
     """
@@ -188,6 +193,10 @@ def load_pipeline(version: Version, unit: Unit, folder: Path, device: str, threa
                 )
             uses_torch = uses_torch or runtime.uses_torch
             loaded = runtime.load(folder, stage.signature, device, threads)
+            if turned is not None and runtime.uses_torch and device == "cpu" and asked == Acceleration():
+                from inference.runtimes.weight_layout import share_weights
+
+                share_weights(cast("TorchRuntime", loaded).module, turned)
             if streams is None and runtime.uses_torch and device.startswith("cuda"):
                 streams = open_streams(device)
             steps.append(ModelStep(stage, loaded, device, asked, streams))

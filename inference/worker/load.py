@@ -4,6 +4,7 @@
 <cache>/<digest>.checked   size and time of each file when it was last hashed: what changed since is hashed again
 <cache>/<digest>.lock      held shared by every process that uses the artifact, alone by one that frees it
 <cache>/<digest>.filling   held alone by one that fills the folder
+<cache>/<digest>.turned    weights in another order than the artifact has them, which its replicas map
 """
 
 import contextlib
@@ -34,6 +35,11 @@ class Pinned:
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
         self.lock = lock
+
+    @property
+    def turned(self) -> Path:
+        """See `runtimes.weight_layout`."""
+        return beside(self.folder, ".turned")
 
     def release(self) -> None:
         if self.lock >= 0:
@@ -227,7 +233,8 @@ def free_artifact(cache: Path, digest: str) -> bool:
     except BlockingIOError:
         return False
     else:
-        beside(folder, ".checked").unlink(missing_ok=True)
+        for suffix in (".checked", ".turned"):
+            beside(folder, suffix).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         return True
     finally:

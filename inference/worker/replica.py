@@ -122,7 +122,7 @@ def load(job: Job, unit: Unit, loop: Loop) -> Pipeline:
     # What torch.compile makes is kept for the next replica; its own choice, /tmp, is shared with strangers.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(job.data) / "compiled"))
     pinned = materialise(job.version.artifact, Path(job.data) / "cache")
-    pipeline = load_pipeline(job.version, unit, pinned.folder, job.device, job.threads)
+    pipeline = load_pipeline(job.version, unit, pinned.folder, job.device, job.threads, pinned.turned)
     loop.tell(ReplicaState.WARMING)
     pipeline.warm_up()
     loop.vitals.load_s = time.monotonic() - start

@@ -102,9 +102,11 @@ def test_a_loaded_artifact_is_not_freed_and_a_released_one_is(artifact: Artifact
     pinned = materialise(artifact, cache)
     assert not free_artifact(cache, artifact.digest)
     assert contents(pinned.folder) == FILES
+    pinned.turned.write_bytes(b"weights")
     pinned.release()
     assert free_artifact(cache, artifact.digest)
     assert not pinned.folder.exists()
+    assert not pinned.turned.exists()
 
 
 def test_a_pin_ends_with_its_process(artifact: Artifact, cache: Path) -> None:
