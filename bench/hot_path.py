@@ -2,9 +2,9 @@
 
 The real gateway's objects in one process, from the bytes of a request (tiny model, OIP JSON, key, known connection) to
 the bytes of its answer, with everything on: key, routing, deadline, bounded queue, telemetry, ids, timings. A worker
-that answers at once stands behind the frames. Each step is timed alone, `whole` is timed whole; between lie calls and
-what steps share. Sockets are not in it: `whole` is what Python costs, the rest of a gateway's time is the kernel's
-and uvloop's. Processor time, best of many rounds, so that a busy machine adds little.
+that answers at once stands behind the frames. Each step is timed alone, `whole` is timed whole; between lie calls,
+batches being formed and what steps share. Sockets are not in it: `whole` is what Python costs, the rest of a gateway's
+time is the kernel's and uvloop's. Processor time, best of many rounds, so that a busy machine adds little.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from bench.peers.switchyard import bare, tensors
 from inference.config import Config
 from inference.gateway.batches import pack_joined, read_outputs
 from inference.gateway.exchange import Request, Response
+from inference.gateway.express import ExpressWork
 from inference.gateway.gateway import Gateway, calm_collector
+from inference.gateway.headers import answer_headers
 from inference.gateway.http import Connection
 from inference.gateway.infer import Target
 from inference.gateway.replica import Replica
-from inference.gateway.work import Work
 from inference.policy.routing import choose_version
-from inference.protocol.signature import check_inputs
 from inference.spec import (
     ApiKey,
     Artifact,
@@ -160,16 +160,18 @@ def best_us(run: Callable[[], object], per: int = 1) -> float:
 
 
 def steps(stand: Stand) -> dict[str, float]:
-    """Microseconds a request."""
+    """Microseconds a request, of the short way: see `inference/gateway/express.py`."""
     gateway, connection, batch = stand.gateway, stand.connections[0], len(stand.connections)
-    data, dataplane, rest = HEAD + BODY, gateway.dataplane, gateway.rest
+    data, rest = HEAD + BODY, gateway.rest
     head = gateway.http.known_heads.find(HEAD)
     assert head is not None, "the head is known by now"
     request, target = Request(head, BODY, monotonic()), head.target
     assert isinstance(target, Target)
-    asked = target.codec.decode(request, target)
-    plan, queue = dataplane.live_model("tiny").plan(1), stand.replica.queue
-    now_s = monotonic()
+    assert target.express is not None
+    [(text, lane)] = target.express.lanes.items()
+    start, [plan], queue, now_s = len(text), lane.plans.values(), stand.replica.queue, monotonic()
+    tensor = lane.template.read(BODY, start)
+    assert tensor is not None
 
     def look_up_head() -> None:
         end = data.find(b"\r\n\r\n") + 4
@@ -177,69 +179,58 @@ def steps(stand: Stand) -> dict[str, float]:
         if found is not None and rest.still_admits(found):
             Request(found, data[end:], now_s)
 
+    def read_numbers() -> None:
+        at = BODY.rfind(b"[")
+        target.express.lanes[BODY[:at]].template.read(BODY, at)
+
     def route() -> None:
-        found = dataplane.live_model("tiny")
-        found.plan(choose_version(found.routing, target.call.facts, 0.5).version)
+        if gateway.tables.models.get("tiny") is lane.table:
+            lane.plans.get(choose_version(lane.table.routing, lane.call.facts, 0.5).version)
+
+    def make_work() -> ExpressWork:
+        return ExpressWork(lane, request, connection.respond, plan, "weighted", tensor)
+
+    waiting = make_work()
 
     def wait_in_line() -> None:
-        queue.enqueue(asked.inputs, 1, now_s + 30, 0, print)
+        queue.check_admission(waiting.tensors, waiting.deadline_s, waiting.queued_s, waiting.level)
+        queue.line_up(waiting)
         queue.waiting.clear()
         queue.waiting_count = queue.waiting_rows = 0
 
-    works = [Work(queue, asked.inputs, 1, now_s + 30, now_s, 3, 16, print) for _ in range(batch)]
+    works = [make_work() for _ in range(batch)]
     frame = pack_joined(1, works, batch, now_s)
     result, body = answer_of(frame if isinstance(frame, bytes) else frame[0])
-    shares = list(read_outputs(result, works, body))
+    shares: list[Any] = [share for [share] in read_outputs(result, works, body)]
     many = LOOPS * 5
 
     def repeat(step: Callable[[], object]) -> Callable[[], object]:
         return lambda: [step() for _ in range(many)]
 
-    answered: list[Any] = []
-    dataplane.begin(asked, target.call, now_s, lambda answer, error: answered.append((answer, error)))
-    stand.round()
-    answer = answered[0][0]
+    def write_numbers() -> None:
+        shares[0].joined.texts = None  # of a new batch
+        for share in shares:
+            around = lane.frame(plan, share)
+            around.before + share.joined.text(share.start, 1) + around.after
 
-    def keep(response: Response) -> None:
-        connection.write(response, request, keep_alive=True)
+    def tell() -> None:
+        told = answer_headers(plan, "weighted", 0.001, 0.0001, 0.001, rest.request_ids.new())
+        connection.write(Response(200, BODY, headers=told), request, keep_alive=True)
 
     return {
         "head: find it among the known, key still good": best_us(repeat(look_up_head), many),
-        "body: JSON to tensors": best_us(repeat(lambda: target.codec.decode(request, target)), many),
-        "route: model, weights, plan": best_us(repeat(route), many),
-        "check: inputs against the signature": best_us(
-            repeat(lambda: check_inputs(asked.inputs, plan.signature)), many
-        ),
+        "body: find its text among the known, numbers to a tensor": best_us(repeat(read_numbers), many),
+        "route: model as it was, weights, plan": best_us(repeat(route), many),
+        "queue: what is known of the request until its answer": best_us(repeat(make_work), many),
         "queue: admission, deadline, a place in line": best_us(repeat(wait_in_line), many),
         "batch: one frame to the worker": best_us(lambda: pack_joined(1, works, batch, now_s), batch),
         "batch: one result, shared out": best_us(lambda: list(read_outputs(result, works, body)), batch),
         "answer: telemetry": best_us(
             repeat(lambda: gateway.telemetry.answered("tiny", 1, 1, 0.001, 0.0001, 1000)), many
         ),
-        "answer: tensors to JSON": best_us(lambda: [encode(target, asked, answer, share) for share in shares], batch),
-        "answer: HTTP head and ids": best_us(
-            repeat(lambda: rest.deliver(request, READY, asked, answer, keep)),
-            many,
-        ),
+        "answer: numbers to JSON": best_us(write_numbers, batch),
+        "answer: HTTP head, timings, ids": best_us(repeat(tell), many),
     }  # fmt: skip
-
-
-def encode(target: Target, asked: Any, answer: Any, share: Any) -> object:
-    answer.response.outputs = share
-    return target.codec.encode(asked, answer)
-
-
-class Ready:
-    """A codec whose answers are there."""
-
-    def encode(self, asked: Any, answer: Any) -> Response:
-        return Response(200, BODY)
-
-    def decode(self, request: Request, target: Target) -> Any:
-        raise NotImplementedError
-
-
-READY = Ready()
 
 
 async def measure(clients: int) -> dict[str, float]:
@@ -254,7 +245,12 @@ async def measure(clients: int) -> dict[str, float]:
         stand.answer(frame)
         whole_us = best_us(stand.round, clients) - worker_us
         table = steps(stand)
-        return table | {"between: calls and what steps share": whole_us - sum(table.values()), "whole": whole_us}
+        for head in stand.gateway.http.known_heads.heads.values():
+            head.target.express = None
+        long_us = best_us(stand.round, clients) - worker_us
+        between_us = whole_us - sum(table.values())
+        whole = {"whole": whole_us, "whole, where nothing is known but the head": long_us}
+        return table | {"between: calls, batches formed, what steps share": between_us} | whole
 
 
 def main() -> None:
